@@ -1,0 +1,274 @@
+//! What the field engineer edits: one TOML file, every key with a default.
+//!
+//! The key names are an interface; a key is never renamed without an alias. Doc comments here become the descriptions
+//! in `schema/config.schema.json`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The whole configuration of one trap.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Name of this trap in topics and payloads, `[a-z0-9-]+`; `group` and `fleet` are reserved. Default: the host
+    /// name, lowered to that alphabet.
+    pub trap: Option<String>,
+    /// Where frames come from.
+    pub capture: Capture,
+    /// Where the journal lives.
+    pub state: State,
+    /// Which networks look at a frame.
+    pub model: Model,
+    /// Which detections become alerts.
+    pub alerts: Alerts,
+    /// The broker that alerts go to.
+    pub mqtt: Mqtt,
+    /// The durable queue between detection and broker.
+    pub outbox: Outbox,
+    /// What the daemon says about itself.
+    pub log: Log,
+}
+
+/// Where frames come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Capture {
+    /// The directory that cameras write into; sub-folders are watched too and the first one names the camera.
+    pub directory: PathBuf,
+    /// `auto` uses the kernel's file events and a periodic scan; `poll` only scans, for NFS, SMB and FUSE mounts.
+    pub mode: WatchMode,
+    /// A file whose writer did not close it counts as finished when its size and time stood still this long, in
+    /// milliseconds (200 to 600000).
+    pub settle_ms: u64,
+    /// Seconds between full scans, which find what events missed (1 to 86400).
+    pub reconcile_s: u64,
+    /// A frame found on start-up that is at most this many seconds old is handled as live, not as backlog (0 to 86400).
+    pub fresh_s: u64,
+}
+
+/// How new files are noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WatchMode {
+    /// File events as hints, scans as the truth.
+    Auto,
+    /// Scans only.
+    Poll,
+}
+
+/// Where the journal lives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct State {
+    /// Directory of the journal: frames seen, open events, alerts not yet acknowledged. Must survive a reboot.
+    pub directory: PathBuf,
+}
+
+/// Which networks look at a frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Model {
+    /// `builtin`, or the path of a backbone manifest (`*.toml`).
+    pub backbone: String,
+    /// `builtin`, or the path of a head's directory (`manifest.json` and `head.onnx`).
+    pub head: String,
+    /// Threads for one frame (1 to 8).
+    pub threads: usize,
+}
+
+/// Which detections become alerts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alerts {
+    /// Labels that alert. Empty: those the head itself marks, else `polar_bear`.
+    pub labels: Vec<String>,
+    /// Smallest confidence that alerts, per label (0 to 1); overrides the head's own.
+    pub thresholds: BTreeMap<String, f32>,
+    /// `event`: a message when an event opens, when a better frame comes, and when it closes. `every_frame`: each
+    /// alerting frame is a message.
+    pub policy: AlertPolicy,
+    /// Frames of one camera and label closer than this many seconds are one event (1 to 86400).
+    pub gap_s: u64,
+    /// Where the trap stands, used when a frame carries no GPS position.
+    pub location: Option<Position>,
+    /// Whether positions are published: poachers read too.
+    pub location_policy: LocationPolicy,
+}
+
+/// When an alerting frame becomes a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertPolicy {
+    /// One event per burst: opened, updated by better frames, closed.
+    Event,
+    /// Each alerting frame.
+    EveryFrame,
+}
+
+/// A position in degrees, WGS 84.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Degrees north, -90 to 90.
+    pub latitude: f64,
+    /// Degrees east, -180 to 180.
+    pub longitude: f64,
+}
+
+/// How much of a position is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LocationPolicy {
+    /// As measured.
+    Exact,
+    /// To a tenth of a degree (about 11 km north to south).
+    Rounded,
+    /// Not at all.
+    Omitted,
+}
+
+/// The broker that alerts go to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mqtt {
+    /// `mqtt://host:1883` or `mqtts://host:8883`. Absent: alerts are JSON lines on standard output.
+    pub url: Option<String>,
+    /// First level of every topic, `[a-z0-9_-]+`.
+    pub prefix: String,
+    /// MQTT client id, fixed so that the broker keeps the session. Default: `arcticd-<trap>`.
+    pub client_id: Option<String>,
+    /// User name, if the broker asks for one.
+    pub username: Option<String>,
+    /// File that holds the password. Absent: the systemd credential `mqtt_password`, if there is one.
+    pub password_file: Option<PathBuf>,
+    /// PEM file with the certificate authority of the broker. Absent: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file with a client certificate; needs `key_file`.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file with the client's private key; needs `cert_file`.
+    pub key_file: Option<PathBuf>,
+    /// Seconds between keep-alive packets (5 to 3600).
+    pub keep_alive_s: u64,
+    /// Seconds that a connection, TLS included, may take (1 to 600).
+    pub connect_timeout_s: u64,
+    /// Messages sent ahead of their acknowledgement (1 to 1000).
+    pub inflight: u16,
+    /// Seconds between two health messages (1 to 86400).
+    pub health_s: u64,
+}
+
+/// The durable queue between detection and broker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outbox {
+    /// Most messages kept while the broker is away (100 to 10000000); beyond that the least important and oldest go
+    /// first, and the gap is reported.
+    pub max_entries: u64,
+}
+
+/// What the daemon says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The least serious message that is logged.
+    pub level: LogLevel,
+    /// `text` for people and the systemd journal, `json` for log collectors.
+    pub format: LogFormat,
+}
+
+/// Severity of a log message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Something failed and needs a person.
+    Error,
+    /// Something is odd and was survived.
+    Warn,
+    /// What the daemon does, an event a line.
+    Info,
+    /// Each frame.
+    Debug,
+    /// Everything, libraries included.
+    Trace,
+}
+
+/// Shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// A line of text.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self {
+            directory: "./captures".into(),
+            mode: WatchMode::Auto,
+            settle_ms: 1_500,
+            reconcile_s: 30,
+            fresh_s: 120,
+        }
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { directory: "./arcticd-state".into() }
+    }
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self { backbone: "builtin".into(), head: "builtin".into(), threads: 1 }
+    }
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self {
+            labels: Vec::new(),
+            thresholds: BTreeMap::new(),
+            policy: AlertPolicy::Event,
+            gap_s: 60,
+            location: None,
+            location_policy: LocationPolicy::Omitted,
+        }
+    }
+}
+
+impl Default for Mqtt {
+    fn default() -> Self {
+        Self {
+            url: None,
+            prefix: "arcticd".into(),
+            client_id: None,
+            username: None,
+            password_file: None,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
+            keep_alive_s: 60,
+            connect_timeout_s: 30,
+            inflight: 50,
+            health_s: 60,
+        }
+    }
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self { max_entries: 100_000 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Text }
+    }
+}

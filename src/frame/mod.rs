@@ -1,0 +1,1 @@
+//! Decodes a file into pixels, within limits, and reads when and where it was taken.

@@ -1,0 +1,16 @@
+//! arcticd: a frame lands, is classified on the device, and its alert reaches a subscriber.
+//!
+//! The rooms, in the order a frame walks through them:
+//!
+//! * [`watch`] finds settled files in the capture directory; events are hints, the scan is the truth.
+//! * [`frame`] decodes a file into pixels, within limits, and reads when and where it was taken.
+//! * [`model`] turns pixels into features (backbone) and features into scores (head).
+//! * [`detect`] decides what alerts and which frames are one event.
+//! * [`journal`] marks the frame done and queues its alert, in one transaction.
+//! * [`mqtt`] drains the queue to the broker, an entry gone only on its own acknowledgement.
+//!
+//! [`config`] is what the engineer edits.
+
+pub mod config;
+pub mod frame;
+pub mod watch;
