@@ -6,6 +6,8 @@ mod frames;
 mod outbox;
 mod store;
 mod transaction;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
