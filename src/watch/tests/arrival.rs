@@ -102,6 +102,17 @@ fn a_file_written_again_while_in_work_comes_again_afterwards() {
 }
 
 #[test]
+fn a_file_in_work_is_not_offered_again_by_the_scans_meanwhile() {
+    let trap = Trap::new().set(|s| s.reconcile = Duration::from_millis(20)).watching();
+    trap.write("a.jpg", b"frame");
+    let in_work = trap.queue.pop(LIMIT).unwrap();
+    // Long enough to settle once more, with many scans.
+    trap.assert_nothing_comes();
+    trap.finish(&in_work);
+    trap.assert_nothing_comes();
+}
+
+#[test]
 fn an_empty_file_comes_when_it_stays_empty() {
     let trap = Trap::new().watching();
     trap.write("a.jpg", b"");

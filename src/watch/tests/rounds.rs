@@ -59,6 +59,22 @@ fn long_scans_are_followed_by_long_rests() {
 }
 
 #[test]
+fn a_directory_made_anew_is_another_one_even_with_the_old_inode_number() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut rounds, reports) = rounds(settings(home.path().to_owned()), Timing::default());
+    rounds.check_root(false);
+    rounds.full_scan();
+    assert!(rounds.caught_up);
+    reports.take();
+    rounds.check_root(false);
+    rounds.take(Batch { paths: vec![(home.path().to_owned(), Hint::Look)], ..Batch::default() });
+    assert!(reports.take().is_empty() && rounds.caught_up, "it was only touched");
+    rounds.take(Batch { paths: vec![(home.path().to_owned(), Hint::Left)], ..Batch::default() });
+    assert_eq!(reports.take(), [Report::RootReplaced { path: home.path().to_owned() }]);
+    assert!(!rounds.caught_up && rounds.next_scan <= Instant::now());
+}
+
+#[test]
 fn nothing_to_do_means_a_long_nap() {
     let home = tempfile::tempdir().unwrap();
     let (mut rounds, _) = rounds(settings(home.path().to_owned()), Timing::default());
