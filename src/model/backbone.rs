@@ -66,7 +66,7 @@ impl Backbone {
         let result = multithread_tract_scope(self.executor.clone(), || self.plan.run(tvec!(tensor.into_tvalue())))
             .map_err(|error| self.network(error))?;
         let map = result.first().ok_or_else(|| self.shape("the network has no output".into()))?;
-        let values = map.as_slice::<f32>().map_err(|error| self.network(error))?;
+        let values = map.view().as_slice::<f32>().map_err(|error| self.network(error))?;
         let features = self.pool(map.shape(), values)?;
         if features.iter().any(|value| !value.is_finite()) {
             return Err(ModelError::NotFinite { what: format!("backbone {}", self.manifest.id) });

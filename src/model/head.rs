@@ -87,7 +87,7 @@ impl Head {
         let wrong = |error: TractError| ModelError::Network { what: self.title(), reason: format!("{error:#}") };
         let tensor = Tensor::from_shape(&[1, features.len()], features).map_err(wrong)?;
         let result = self.plan.run(tvec!(tensor.into_tvalue())).map_err(wrong)?;
-        let values = result.first().map(|value| value.as_slice::<f32>()).transpose().map_err(wrong)?;
+        let values = result.first().map(|value| value.view().as_slice::<f32>()).transpose().map_err(wrong)?;
         let values = values.unwrap_or_default();
         if values.len() != self.manifest.labels.len() {
             let problem =

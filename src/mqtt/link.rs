@@ -271,7 +271,7 @@ impl Session<'_> {
 }
 
 /// What a person can do about a failed connection.
-pub(super) fn explain(error: &ConnectionError) -> String {
+pub(crate) fn explain(error: &ConnectionError) -> String {
     use rumqttc::ConnectReturnCode as Code;
     match error {
         ConnectionError::ConnectionRefused(Code::BadUserNamePassword | Code::NotAuthorized) => {
