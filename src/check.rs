@@ -95,7 +95,7 @@ fn model(config: &Config) -> Result<String> {
     let rules = Rules::new(&config.alerts, model.head().manifest())?;
     let alerting: Vec<String> = rules.alerting().map(|(label, from)| format!("{label} from {from}")).collect();
     let id = &model.backbone().manifest().id;
-    Ok(format!("{} on backbone {id}, self-test passed; alerting {}", model.head().title(), alerting.join(", ")))
+    Ok(format!("head {} on backbone {id}, self-test passed; alerting {}", model.head().title(), alerting.join(", ")))
 }
 
 fn broker(config: &Config, report: &mut Report) -> Result<()> {

@@ -181,7 +181,7 @@ impl Classifier {
             },
             model: ModelRef {
                 backbone: self.model.backbone().manifest().id.clone(),
-                head: format!("{} {}", head.manifest().name, head.manifest().version),
+                head: head.title(),
                 sequence: head.manifest().sequence,
             },
             location: position

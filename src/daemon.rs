@@ -167,7 +167,7 @@ fn greet(config: &Config, trap: &str, classifier: &Classifier) {
         classifier.rules().alerting().map(|(label, threshold)| format!("{label} from {threshold}")).collect();
     let model = classifier.model();
     tracing::info!(
-        "arcticd {} as trap {trap}: {} with backbone {}, alerting {}; frames from {}, journal in {}",
+        "arcticd {} as trap {trap}: head {} on backbone {}, alerting {}; frames from {}, journal in {}",
         env!("CARGO_PKG_VERSION"),
         model.head().title(),
         model.backbone().manifest().id,

@@ -175,7 +175,7 @@ impl Pipeline {
             Some(told) => {
                 tracing::info!(
                     frame = candidate.name,
-                    confidence = detection.confidence,
+                    confidence = %detection.confidence,
                     event = told.event,
                     published = told.published,
                     "{}",
@@ -184,7 +184,7 @@ impl Pipeline {
                 self.active.insert(told.event, Instant::now());
                 self.outbox_filled.notify_one();
             }
-            None => tracing::debug!(frame = candidate.name, confidence = detection.confidence, "{}", verdict.label),
+            None => tracing::debug!(frame = candidate.name, confidence = %detection.confidence, "{}", verdict.label),
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ impl Head {
     /// # Errors
     /// [`ModelError`] says which of digest, network, shape or output kind failed.
     pub fn load(manifest: HeadManifest, onnx: &[u8]) -> Result<Self, ModelError> {
-        let what = title(&manifest);
+        let what = format!("head {}", title(&manifest));
         let digest = manifest.files.get("head.onnx").map(|file| file.sha256.clone()).unwrap_or_default();
         super::source::check_digest(&what, onnx, &digest)?;
         let wrong = |error: TractError| ModelError::Network { what: what.clone(), reason: format!("{error:#}") };
@@ -78,13 +78,17 @@ impl Head {
             ScoresOutput::Logits => softmax(&raw),
         };
         if probabilities.iter().any(|value| !value.is_finite()) {
-            return Err(ModelError::NotFinite { what: self.title() });
+            return Err(ModelError::NotFinite { what: self.what() });
         }
         Ok(self.manifest.labels.iter().map(|label| label.name.clone()).zip(probabilities).collect())
     }
 
+    fn what(&self) -> String {
+        format!("head {}", self.title())
+    }
+
     fn raw(&self, features: &[f32]) -> Result<Vec<f32>, ModelError> {
-        let wrong = |error: TractError| ModelError::Network { what: self.title(), reason: format!("{error:#}") };
+        let wrong = |error: TractError| ModelError::Network { what: self.what(), reason: format!("{error:#}") };
         let tensor = Tensor::from_shape(&[1, features.len()], features).map_err(wrong)?;
         let result = self.plan.run(tvec!(tensor.into_tvalue())).map_err(wrong)?;
         let values = result.first().map(|value| value.view().as_slice::<f32>()).transpose().map_err(wrong)?;
@@ -92,7 +96,7 @@ impl Head {
         if values.len() != self.manifest.labels.len() {
             let problem =
                 format!("the network gives {} values, the manifest has {} labels", values.len(), self.manifest.labels.len());
-            return Err(ModelError::Shape { what: self.title(), problem });
+            return Err(ModelError::Shape { what: self.what(), problem });
         }
         Ok(values.to_vec())
     }
@@ -114,12 +118,12 @@ impl Head {
             }
             _ => return Ok(()),
         };
-        Err(ModelError::Shape { what: self.title(), problem: problem.into() })
+        Err(ModelError::Shape { what: self.what(), problem: problem.into() })
     }
 }
 
 fn title(manifest: &HeadManifest) -> String {
-    format!("head {} {}", manifest.name, manifest.version)
+    format!("{} {}", manifest.name, manifest.version)
 }
 
 /// Finds out what the graph ends in by walking back from its output over nodes that change no value.
@@ -143,7 +147,7 @@ fn output_kind(manifest: &HeadManifest, proto: &ModelProto) -> Result<ScoresOutp
     }
     match manifest.output {
         Some(ScoresOutput::Logits) if found == ScoresOutput::Probabilities => Err(ModelError::Shape {
-            what: title(manifest),
+            what: format!("head {}", title(manifest)),
             problem: "the manifest says `logits`, but the network ends in a Softmax".into(),
         }),
         Some(stated) => Ok(stated),

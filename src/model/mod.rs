@@ -8,6 +8,8 @@ mod head;
 mod manifest;
 mod preprocess;
 pub mod source;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 

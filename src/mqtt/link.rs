@@ -137,7 +137,7 @@ impl Session<'_> {
         let mut health = interval(self.link.health_every);
         health.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let filled = self.link.outbox_filled.clone();
-        while self.phase != Phase::Over {
+        loop {
             // The poll future is never dropped half-way: rumqttc may be in the middle of a write.
             let mut poll = pin!(events.poll());
             let event = loop {
@@ -169,7 +169,6 @@ impl Session<'_> {
                 }
             }
         }
-        End::Stopped
     }
 
     /// Moves a clean stop on.
