@@ -32,7 +32,7 @@ struct Verdict {
 /// Standard output is gone.
 pub fn run(path: Option<&Path>, json: bool) -> Result<ExitCode> {
     let mut report = Report { json, failed: false };
-    let loaded = match config::load(path, std::env::vars()) {
+    let loaded = match config::load(path, config::environment()) {
         Ok(loaded) => loaded,
         Err(error) => {
             report.say("config", Err(anyhow!(error.to_string())))?;
@@ -65,7 +65,12 @@ impl Report {
             let line = serde_json::to_string(&Verdict { stage, ok, detail })?;
             writeln!(out, "{line}")
         } else {
-            writeln!(out, "{} {stage:<8} {}", if ok { "ok  " } else { "FAIL" }, detail.replace('\n', "\n              "))
+            writeln!(
+                out,
+                "{} {stage:<8} {}",
+                if ok { "ok  " } else { "FAIL" },
+                detail.replace('\n', "\n              ")
+            )
         };
         written.context("standard output")?;
         Ok(ok)
@@ -114,7 +119,8 @@ fn broker(config: &Config, report: &mut Report) -> Result<()> {
     };
     let list: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
     report.say("dns", Ok(format!("{} is {}", broker.host, list.join(", "))))?;
-    let connected = addresses.iter().map(|address| std::net::TcpStream::connect_timeout(address, wait)).find_map(Result::ok);
+    let connected =
+        addresses.iter().map(|address| std::net::TcpStream::connect_timeout(address, wait)).find_map(Result::ok);
     let tcp = connected.as_ref().map(|_| format!("port {} is open", broker.port)).ok_or_else(|| {
         anyhow!("nothing answers on {}:{}; is the broker running and the port let through?", broker.host, broker.port)
     });

@@ -9,7 +9,9 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::config::{Alerts, LocationPolicy, Position};
 use crate::detect::{Rules, RulesError, Verdict};
-use crate::detection::{Decision, Detection, FrameRef, Kind, Location, ModelRef, SCHEMA, TimeSource, message_id, rounded};
+use crate::detection::{
+    Decision, Detection, FrameRef, Kind, Location, ModelRef, SCHEMA, TimeSource, message_id, rounded,
+};
 use crate::frame::{self, CaptureTime, ContentHash, Frame, FrameError, Limits};
 use crate::model::{Model, ModelError, Scores, Timing};
 
@@ -148,8 +150,7 @@ impl Classifier {
             Some(local @ CaptureTime::Local(_)) => (file.modified, TimeSource::File, Some(local.to_string())),
             None => (file.modified, TimeSource::File, None),
         };
-        let position =
-            frame.position.or(self.location.map(|position| (position.latitude, position.longitude)));
+        let position = frame.position.or(self.location.map(|position| (position.latitude, position.longitude)));
         let head = self.model.head();
         Detection {
             schema: SCHEMA,

@@ -134,8 +134,7 @@ fn doors(journal: &Journal) -> Result<(crate::journal::SeenFiles, Outbox)> {
 fn classifier(config: &Config, trap: &str) -> Result<(Classifier, Option<String>), DaemonError> {
     let backbone_origin = Origin::from_setting(&config.model.backbone);
     let head_origin = Origin::from_setting(&config.model.head);
-    let load_backbone =
-        || source::backbone(&backbone_origin, config.model.threads).map_err(DaemonError::Config);
+    let load_backbone = || source::backbone(&backbone_origin, config.model.threads).map_err(DaemonError::Config);
     let configured = source::head(&head_origin)
         .and_then(|head| {
             Rules::new(&config.alerts, head.manifest())?;

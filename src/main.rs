@@ -37,7 +37,7 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
 }
 
 fn with_config(path: Option<&Path>, work: impl FnOnce(Loaded) -> Result<ExitCode>) -> Result<ExitCode> {
-    match config::load(path, std::env::vars()) {
+    match config::load(path, config::environment()) {
         Ok(loaded) => work(loaded),
         Err(error) => {
             eprintln!("arcticd: {error}");

@@ -27,7 +27,9 @@ pub fn run(config: &Config, images: &[PathBuf], json: bool) -> Result<ExitCode> 
         match look(&classifier, image) {
             Ok(classified) => {
                 let printed = if json {
-                    serde_json::to_writer(&mut out, &classified.detection).map_err(io::Error::from).and_then(|()| writeln!(out))
+                    serde_json::to_writer(&mut out, &classified.detection)
+                        .map_err(io::Error::from)
+                        .and_then(|()| writeln!(out))
                 } else {
                     print(&mut out, image, &classified, images.len() > 1)
                 };
@@ -67,8 +69,12 @@ fn print(out: &mut impl Write, image: &Path, classified: &Classified, named: boo
         writeln!(out, "   damaged file, decoded in part: {partial}")?;
     }
     let timing = classified.timing();
-    let stages =
-        [("decode", classified.decode), ("resize", timing.resize), ("backbone", timing.backbone), ("head", timing.head)];
+    let stages = [
+        ("decode", classified.decode),
+        ("resize", timing.resize),
+        ("backbone", timing.backbone),
+        ("head", timing.head),
+    ];
     let text: Vec<String> =
         stages.iter().map(|(stage, took)| format!("{stage} {:.1} ms", took.as_secs_f64() * 1000.0)).collect();
     writeln!(out, "   {}", text.join(", "))

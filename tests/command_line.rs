@@ -28,10 +28,8 @@ fn once_prints_a_line_a_label_then_the_decision_and_the_time() {
     let output = arcticd(world.path(), &["--once", "a.png"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let printed = text(&output.stdout);
-    let scores: Vec<f32> = printed
-        .lines()
-        .filter_map(|line| line.split_once(": ").and_then(|(_, score)| score.parse().ok()))
-        .collect();
+    let scores: Vec<f32> =
+        printed.lines().filter_map(|line| line.split_once(": ").and_then(|(_, score)| score.parse().ok())).collect();
     assert!(scores.len() >= 2, "{printed}");
     assert!((scores.iter().sum::<f32>() - 1.0).abs() < 0.01, "{printed}");
     assert!(printed.contains("polar bear: "), "{printed}");

@@ -67,10 +67,7 @@ fn an_imagenet_network_still_knows_polar_bears_after_our_decode_resize_and_prepr
 #[test]
 fn cutting_at_a_named_node_gives_the_features_under_the_classification_layers() {
     let Some(reference) = reference() else { return };
-    let pooled = manifest(
-        &reference.onnx,
-        "cut = \"GlobalAveragePool_101\"\npooling = \"average\"\nfeatures = 1280",
-    );
+    let pooled = manifest(&reference.onnx, "cut = \"GlobalAveragePool_101\"\npooling = \"average\"\nfeatures = 1280");
     let network = Backbone::load(pooled, &reference.onnx, 1).unwrap();
     let photo = std::fs::read_dir(reference.photos.join("wildlife/test/walrus")).unwrap().next().unwrap().unwrap();
     let features = network.features_of(&frame(&photo.path()).pixels).unwrap();

@@ -81,11 +81,7 @@ pub fn place(events: &[Event], sighting: &Sighting, gap: i64, policy: AlertPolic
 
 /// Seconds between an event and a moment; 0 inside it.
 fn distance(event: &Event, at: i64) -> i64 {
-    if at < event.first_at {
-        event.first_at.saturating_sub(at)
-    } else {
-        at.saturating_sub(event.last_at).max(0)
-    }
+    if at < event.first_at { event.first_at.saturating_sub(at) } else { at.saturating_sub(event.last_at).max(0) }
 }
 
 #[cfg(test)]

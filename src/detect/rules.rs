@@ -10,7 +10,9 @@ const FALLBACK: &str = "polar_bear";
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RulesError {
     /// A trap that can never alert is a mistake, not a wish.
-    #[error("no label of the head can alert: wanted {wanted}, the head knows {known}; change alerts.labels or the head")]
+    #[error(
+        "no label of the head can alert: wanted {wanted}, the head knows {known}; change alerts.labels or the head"
+    )]
     NothingAlerts {
         /// Labels asked for.
         wanted: String,
@@ -106,7 +108,13 @@ impl Rules {
             return Verdict { label: label.clone(), confidence: *confidence, threshold, alert: true, rule };
         }
         let Some((label, confidence)) = scores.iter().max_by(best) else {
-            return Verdict { label: String::new(), confidence: 0.0, threshold: 1.0, alert: false, rule: "no scores".into() };
+            return Verdict {
+                label: String::new(),
+                confidence: 0.0,
+                threshold: 1.0,
+                alert: false,
+                rule: "no scores".into(),
+            };
         };
         let rule = rule_of(label);
         let threshold = rule.map_or(1.0, |rule| rule.threshold);
@@ -163,7 +171,8 @@ mod tests {
     #[test]
     fn a_bear_over_its_threshold_alerts_even_if_other_is_more_probable() {
         let alerts = Alerts { thresholds: [("polar_bear".to_owned(), 0.3)].into(), ..Alerts::default() };
-        let verdict = Rules::new(&alerts, &head(ARCTIC)).unwrap().judge(&scores(&[("polar_bear", 0.35), ("other", 0.65)]));
+        let verdict =
+            Rules::new(&alerts, &head(ARCTIC)).unwrap().judge(&scores(&[("polar_bear", 0.35), ("other", 0.65)]));
         assert!(verdict.alert);
         assert_eq!(verdict.label, "polar_bear");
         assert_eq!(verdict.threshold, 0.3);

@@ -5,9 +5,9 @@
 mod frames;
 mod outbox;
 mod store;
-mod transaction;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::path::{Path, PathBuf};
 
@@ -100,11 +100,8 @@ impl Journal {
         let wrong = |source| JournalError::Directory { directory: directory.to_owned(), source };
         std::fs::create_dir_all(directory).map_err(wrong)?;
         let file = directory.join("journal.sqlite");
-        let lock = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(directory.join("journal.lock"))
-            .map_err(wrong)?;
+        let lock =
+            std::fs::File::options().create(true).append(true).open(directory.join("journal.lock")).map_err(wrong)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => return Err(JournalError::InUse { file }),

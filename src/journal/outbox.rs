@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 
 use super::JournalError;
 
@@ -73,8 +73,8 @@ impl Outbox {
         query().map_err(|source| self.wrong(source))
     }
 
-    /// Notes acknowledgements; returns once they are on disk. A message that was dropped meanwhile counts as
-    /// acknowledged: it arrived after all.
+    /// Notes acknowledgements; returns once they are on disk. A message that was dropped while it was under way stays in
+    /// its gap, though it arrived.
     ///
     /// # Errors
     /// [`JournalError::Database`]; the messages are then sent again, with the same ids.
@@ -82,8 +82,9 @@ impl Outbox {
         let mut write = || -> rusqlite::Result<()> {
             let transaction = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             {
-                let mut update =
-                    transaction.prepare_cached("UPDATE messages SET state = 'acked', body = NULL WHERE seq = ?1")?;
+                let mut update = transaction.prepare_cached(
+                    "UPDATE messages SET state = 'acked', body = NULL WHERE seq = ?1 AND state = 'queued'",
+                )?;
                 for seq in seqs {
                     update.execute([*seq as i64])?;
                 }
@@ -99,14 +100,7 @@ impl Outbox {
     /// [`JournalError::Database`].
     pub fn totals(&self) -> Result<Totals, JournalError> {
         let query = || -> rusqlite::Result<Totals> {
-            let count = |state: &str| -> rusqlite::Result<u64> {
-                self.db
-                    .prepare_cached("SELECT count(*) FROM messages WHERE state = ?1")?
-                    .query_row(params![state], |row| row.get::<_, i64>(0))
-                    .map(|count| count as u64)
-            };
-            let last: i64 =
-                self.db.query_row("SELECT coalesce(max(seq), 0) FROM messages", [], |row| row.get(0))?;
+            let last: i64 = self.db.query_row("SELECT coalesce(max(seq), 0) FROM messages", [], |row| row.get(0))?;
             let waiting: Option<i64> = self
                 .db
                 .query_row("SELECT min(seq) FROM messages WHERE state = 'queued'", [], |row| row.get(0))
@@ -117,11 +111,18 @@ impl Outbox {
                 .prepare_cached("SELECT first, last FROM gaps ORDER BY first DESC LIMIT 20")?
                 .query_map([], |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)))?
                 .collect::<rusqlite::Result<_>>()?;
+            let number = |sql: &str| -> rusqlite::Result<u64> {
+                self.db.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)).map(|count| count as u64)
+            };
+            let queued = number("SELECT count(*) FROM messages WHERE state = 'queued'")?;
+            let dropped = number("SELECT coalesce(sum(last - first + 1), 0) FROM gaps")?;
+            let last = last as u64;
             Ok(Totals {
-                queued: count("queued")?,
-                acked: count("acked")?,
-                dropped: count("dropped")?,
-                acked_through: waiting.map_or(last, |first| first - 1) as u64,
+                queued,
+                // Numbers have no hole, so what is neither queued nor dropped was acknowledged.
+                acked: last.saturating_sub(queued + dropped),
+                dropped,
+                acked_through: waiting.map_or(last, |first| first as u64 - 1),
                 gaps,
             })
         };

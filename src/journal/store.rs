@@ -34,7 +34,7 @@ CREATE TABLE messages (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, priority INTEGER NOT NULL, topic TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('queued', 'acked', 'dropped')), body BLOB
 ) STRICT;
-CREATE INDEX messages_queued ON messages (priority, seq) WHERE state = 'queued';
+CREATE INDEX messages_queued ON messages (priority DESC, seq) WHERE state = 'queued';
 CREATE TABLE gaps (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, reason TEXT NOT NULL) STRICT;
 ";
 
@@ -50,19 +50,14 @@ pub(super) fn create(file: &Path) -> Result<(Connection, String), JournalError> 
         let make = |db: &mut Connection| -> rusqlite::Result<()> {
             let transaction = db.transaction()?;
             transaction.execute_batch(TABLES)?;
-            transaction.execute(
-                "INSERT INTO meta (key, value) VALUES ('epoch', lower(hex(randomblob(8))))",
-                [],
-            )?;
+            transaction.execute("INSERT INTO meta (key, value) VALUES ('epoch', lower(hex(randomblob(8))))", [])?;
             transaction.pragma_update(None, "user_version", FORMAT)?;
             transaction.commit()
         };
         make(&mut db).map_err(wrong)?;
     }
-    let epoch: Option<String> = db
-        .query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0))
-        .optional()
-        .map_err(wrong)?;
+    let epoch: Option<String> =
+        db.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).optional().map_err(wrong)?;
     Ok((db, epoch.unwrap_or_default()))
 }
 

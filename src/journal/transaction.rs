@@ -220,12 +220,14 @@ impl<'a> Transaction<'a> {
         if over <= 0 {
             return Ok(());
         }
-        let victims: Vec<i64> = self
-            .inner
-            .prepare_cached("SELECT seq FROM messages WHERE state = 'queued' ORDER BY priority, seq LIMIT ?1")?
-            .query_map([over], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
-        for seq in victims {
+        for _ in 0..over {
+            let seq: i64 = self
+                .inner
+                .prepare_cached(
+                    "SELECT min(seq) FROM messages WHERE state = 'queued'
+                     AND priority = (SELECT min(priority) FROM messages WHERE state = 'queued')",
+                )?
+                .query_row([], |row| row.get(0))?;
             self.inner
                 .prepare_cached("UPDATE messages SET state = 'dropped', body = NULL WHERE seq = ?1")?
                 .execute([seq])?;

@@ -91,7 +91,8 @@ impl Backbone {
                     let mean = |channel| (0..area).map(|place| at(channel, place)).sum::<f32>() / area as f32;
                     (0..channels).map(mean).collect()
                 } else {
-                    (0..area).flat_map(|place| (0..channels).map(move |channel| (channel, place)))
+                    (0..area)
+                        .flat_map(|place| (0..channels).map(move |channel| (channel, place)))
                         .map(|(channel, place)| at(channel, place))
                         .collect()
                 }
@@ -117,7 +118,9 @@ impl Backbone {
         let input = &self.manifest.input;
         let (width, height) = (input.width, input.height);
         let rgb = (0..height)
-            .flat_map(|y| (0..width).flat_map(move |x| (0..3).map(move |c| ((31 * x + 17 * y + 85 * c + x * y) % 256) as u8)))
+            .flat_map(|y| {
+                (0..width).flat_map(move |x| (0..3).map(move |c| ((31 * x + 17 * y + 85 * c + x * y) % 256) as u8))
+            })
             .collect();
         // Without numbers to compare, the run still proves that shapes fit and nothing overflows.
         let features = self.run(self.prepare(&Pixels { width, height, rgb })?)?;
@@ -125,14 +128,18 @@ impl Backbone {
         let mean = features.iter().sum::<f32>() / features.len() as f32;
         let firsts = features.iter().zip(&test.first).enumerate();
         let mut pairs = firsts.map(|(index, (found, expected))| (format!("feature {index}"), *found, *expected));
-        let wrong = pairs
-            .find(|(_, found, expected)| (found - expected).abs() > test.tolerance)
-            .or_else(|| ((mean - test.mean).abs() > test.tolerance).then(|| ("mean of all features".into(), mean, test.mean)));
+        let wrong = pairs.find(|(_, found, expected)| (found - expected).abs() > test.tolerance).or_else(|| {
+            ((mean - test.mean).abs() > test.tolerance).then(|| ("mean of all features".into(), mean, test.mean))
+        });
         match wrong {
             None => Ok(()),
-            Some((place, found, expected)) => {
-                Err(ModelError::SelfTest { id: self.manifest.id.clone(), place, found, expected, tolerance: test.tolerance })
-            }
+            Some((place, found, expected)) => Err(ModelError::SelfTest {
+                id: self.manifest.id.clone(),
+                place,
+                found,
+                expected,
+                tolerance: test.tolerance,
+            }),
         }
     }
 
@@ -166,11 +173,11 @@ fn plan(manifest: &BackboneManifest, mut onnx: &[u8]) -> Result<Arc<TypedRunnabl
         .with_ignore_value_info(true)
         .model_for_read(&mut onnx)
         .map_err(wrong)?;
-    if let Some(cut) = &manifest.output.cut {
-        if model.select_outputs_by_name([cut]).is_err() {
-            let names: Vec<&str> = model.nodes().iter().map(|node| node.name.as_str()).collect();
-            return Err(ModelError::NoSuchNode { id: manifest.id.clone(), cut: cut.clone(), near: near(cut, &names) });
-        }
+    if let Some(cut) = &manifest.output.cut
+        && model.select_outputs_by_name([cut]).is_err()
+    {
+        let names: Vec<&str> = model.nodes().iter().map(|node| node.name.as_str()).collect();
+        return Err(ModelError::NoSuchNode { id: manifest.id.clone(), cut: cut.clone(), near: near(cut, &names) });
     }
     if model.inputs.len() != 1 {
         let problem = format!("has {} inputs; a backbone has one, the picture", model.inputs.len());

@@ -94,8 +94,11 @@ impl Head {
         let values = result.first().map(|value| value.view().as_slice::<f32>()).transpose().map_err(wrong)?;
         let values = values.unwrap_or_default();
         if values.len() != self.manifest.labels.len() {
-            let problem =
-                format!("the network gives {} values, the manifest has {} labels", values.len(), self.manifest.labels.len());
+            let problem = format!(
+                "the network gives {} values, the manifest has {} labels",
+                values.len(),
+                self.manifest.labels.len()
+            );
             return Err(ModelError::Shape { what: self.what(), problem });
         }
         Ok(values.to_vec())
@@ -141,7 +144,9 @@ fn output_kind(manifest: &HeadManifest, proto: &ModelProto) -> Result<ScoresOutp
                 found = ScoresOutput::Probabilities;
                 break;
             }
-            Some(("Identity" | "Reshape" | "Flatten" | "Squeeze" | "Cast", node)) => tensor = node.input.first().cloned(),
+            Some(("Identity" | "Reshape" | "Flatten" | "Squeeze" | "Cast", node)) => {
+                tensor = node.input.first().cloned()
+            }
             _ => break,
         }
     }

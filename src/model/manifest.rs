@@ -215,7 +215,8 @@ impl BackboneManifest {
     }
 
     fn check(&self) -> Result<(), ManifestError> {
-        let wrong = |key: &str, problem: String| Err(ManifestError::Value { what: "backbone", key: key.into(), problem });
+        let wrong =
+            |key: &str, problem: String| Err(ManifestError::Value { what: "backbone", key: key.into(), problem });
         if self.format != 1 {
             return wrong("format", format!("is {}; this version reads format 1", self.format));
         }
@@ -267,16 +268,25 @@ impl HeadManifest {
         }
         for (index, label) in self.labels.iter().enumerate() {
             if !is_label(&label.name) {
-                return wrong(format!("labels[{index}].name"), format!("is `{}`; it must match [a-z0-9_]+", label.name));
+                return wrong(
+                    format!("labels[{index}].name"),
+                    format!("is `{}`; it must match [a-z0-9_]+", label.name),
+                );
             }
             if self.labels[..index].iter().any(|other| other.name == label.name) {
                 return wrong(format!("labels[{index}].name"), format!("`{}` stands there twice", label.name));
             }
             if !(0.0..=1.0).contains(&label.threshold) {
-                return wrong(format!("labels[{index}].threshold"), format!("is {}; 0 to 1 is allowed", label.threshold));
+                return wrong(
+                    format!("labels[{index}].threshold"),
+                    format!("is {}; 0 to 1 is allowed", label.threshold),
+                );
             }
             if label.background && label.alert {
-                return wrong(format!("labels[{index}].alert"), "is true on a background label, which never alerts".into());
+                return wrong(
+                    format!("labels[{index}].alert"),
+                    "is true on a background label, which never alerts".into(),
+                );
             }
         }
         if !self.files.contains_key("head.onnx") {

@@ -29,7 +29,9 @@ pub enum ModelError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The file is not the one its manifest describes.
-    #[error("{what}: sha256 is {found}, the manifest says {expected}; copy the file again, it is damaged or another one")]
+    #[error(
+        "{what}: sha256 is {found}, the manifest says {expected}; copy the file again, it is damaged or another one"
+    )]
     Digest {
         /// `backbone ID` or `head NAME`.
         what: String,
@@ -65,7 +67,9 @@ pub enum ModelError {
         problem: String,
     },
     /// The arithmetic of this machine gives other numbers than the manifest's.
-    #[error("backbone {id}: the self-test gives {found} where {expected} +- {tolerance} is expected ({place}); the file or this machine's arithmetic is broken")]
+    #[error(
+        "backbone {id}: the self-test gives {found} where {expected} +- {tolerance} is expected ({place}); the file or this machine's arithmetic is broken"
+    )]
     SelfTest {
         /// The backbone's id.
         id: String,
@@ -79,7 +83,9 @@ pub enum ModelError {
         tolerance: f32,
     },
     /// Head and backbone do not belong together.
-    #[error("head {head} was trained on backbone {wants}, but the backbone is {has}; train the head on this backbone or set model.backbone to the other")]
+    #[error(
+        "head {head} was trained on backbone {wants}, but the backbone is {has}; train the head on this backbone or set model.backbone to the other"
+    )]
     Mismatch {
         /// The head's name and version.
         head: String,
@@ -180,8 +186,7 @@ impl Model {
         let features = self.backbone.run(tensor)?;
         let extracted = Instant::now();
         let labels = self.head.score(&features)?;
-        let timing =
-            Timing { resize: resized - start, backbone: extracted - resized, head: extracted.elapsed() };
+        let timing = Timing { resize: resized - start, backbone: extracted - resized, head: extracted.elapsed() };
         Ok(Scores { labels, timing })
     }
 

@@ -94,9 +94,9 @@ pub(super) fn normalise(pixels: &Pixels, input: &Input) -> Vec<f32> {
         Layout::Nhwc => {
             pixels.rgb.chunks_exact(3).flat_map(|pixel| [0, 1, 2].map(|channel| value(pixel, channel))).collect()
         }
-        Layout::Nchw => (0..3)
-            .flat_map(|channel| pixels.rgb.chunks_exact(3).map(move |pixel| value(pixel, channel)))
-            .collect(),
+        Layout::Nchw => {
+            (0..3).flat_map(|channel| pixels.rgb.chunks_exact(3).map(move |pixel| value(pixel, channel))).collect()
+        }
     }
 }
 

@@ -24,6 +24,8 @@ use crate::journal::{JournalError, Message, Outbox};
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long an acknowledgement may wait to be noted together with others.
 const ACK_GATHER: Duration = Duration::from_millis(50);
+/// A broker that answers pings but acknowledges nothing for this long is given up.
+const STUCK: Duration = Duration::from_secs(120);
 /// A connection that lived this long was not a failure.
 const STEADY: Duration = Duration::from_secs(10);
 
@@ -44,7 +46,7 @@ enum End {
     /// As asked.
     Stopped,
     /// The connection broke; `worked` if it had acknowledged something or lived for a while.
-    Lost { error: ConnectionError, worked: bool },
+    Lost { error: String, worked: bool },
 }
 
 impl Link {
@@ -74,8 +76,8 @@ impl Link {
             }
             let wait = backoff.next();
             let (host, port) = self.options.broker_address();
-            tracing::warn!("broker {host}:{port}: {}; next try in {:.1} s", explain(&error), wait.as_secs_f32());
-            self.status.warn("link", Some(format!("broker {host}:{port}: {}", explain(&error))));
+            tracing::warn!("broker {host}:{port}: {error}; next try in {:.1} s", wait.as_secs_f32());
+            self.status.warn("link", Some(format!("broker {host}:{port}: {error}")));
             tokio::select! {
                 () = sleep(wait) => {}
                 _ = stop.changed() => {}
@@ -92,7 +94,7 @@ impl Link {
             _ = stop.changed() => return End::Stopped,
         };
         if let Err(error) = connected {
-            return End::Lost { error, worked: false };
+            return End::Lost { error: explain(&error), worked: false };
         }
         let (host, port) = self.options.broker_address();
         tracing::info!("connected to {host}:{port}");
@@ -104,6 +106,7 @@ impl Link {
             flight: Flight::default(),
             phase: Phase::Running,
             since: Instant::now(),
+            progress: Instant::now(),
             acknowledged_any: false,
         };
         session.send("availability", true, b"online".to_vec(), Sent::Other);
@@ -118,6 +121,8 @@ struct Session<'a> {
     flight: Flight,
     phase: Phase,
     since: Instant,
+    // The last acknowledgement, or the last moment when none was owed.
+    progress: Instant,
     acknowledged_any: bool,
 }
 
@@ -148,10 +153,15 @@ impl Session<'_> {
                 }
                 let gathering = self.flight.waiting_acknowledgements() > 0;
                 let stopping = self.phase != Phase::Running;
+                let owed = self.flight.under_way() > 0;
                 tokio::select! {
                     event = &mut poll => break event,
                     () = filled.notified() => {}
                     () = sleep(ACK_GATHER), if gathering || stopping => self.note_acknowledgements(),
+                    () = sleep(STUCK.saturating_sub(self.progress.elapsed())), if owed && !stopping => {
+                        let error = format!("no acknowledgement for {} s", STUCK.as_secs());
+                        return End::Lost { error, worked: self.acknowledged_any };
+                    }
                     _ = health.tick(), if !stopping => self.send_health(),
                     _ = stop.changed(), if !stopping => self.phase = Phase::Draining(Instant::now()),
                 }
@@ -161,11 +171,13 @@ impl Session<'_> {
                 Err(error) => {
                     self.note_acknowledgements();
                     if self.phase != Phase::Running {
-                        tracing::warn!("the broker left before everything was sent: {error}; it is sent at the next start");
+                        tracing::warn!(
+                            "the broker left before everything was sent: {error}; it is sent at the next start"
+                        );
                         return End::Stopped;
                     }
                     let worked = self.acknowledged_any || self.since.elapsed() > STEADY;
-                    return End::Lost { error, worked };
+                    return End::Lost { error: explain(&error), worked };
                 }
             }
         }
@@ -197,6 +209,7 @@ impl Session<'_> {
         match event {
             Event::Outgoing(Outgoing::Publish(packet)) if *packet != 0 => self.flight.written(*packet),
             Event::Incoming(Packet::PubAck(ack)) => {
+                self.progress = Instant::now();
                 if self.flight.acknowledged(ack.pkid) == Some(Sent::Farewell) {
                     self.phase = Phase::Over;
                 }
@@ -224,7 +237,12 @@ impl Session<'_> {
 
     fn send(&mut self, topic: &str, retain: bool, body: Vec<u8>, sent: Sent) {
         match self.client.try_publish(self.link.topics.of(topic), QoS::AtLeastOnce, retain, body) {
-            Ok(()) => self.flight.sent(sent),
+            Ok(()) => {
+                if self.flight.under_way() == 0 {
+                    self.progress = Instant::now();
+                }
+                self.flight.sent(sent);
+            }
             // The channel has room for a full window; if it is full all the same, the entry stays in the outbox.
             Err(error) => tracing::warn!(topic, "not sent now: {error}"),
         }

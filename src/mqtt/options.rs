@@ -109,9 +109,8 @@ fn system_roots() -> Result<RootCertStore, OptionsError> {
 }
 
 fn certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, OptionsError> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect)
-        .map_err(|error| pem(key, file, error))?;
+    let found: Vec<_> =
+        CertificateDer::pem_file_iter(file).and_then(Iterator::collect).map_err(|error| pem(key, file, error))?;
     if found.is_empty() {
         return Err(pem(key, file, "holds no certificate; it must be PEM"));
     }
