@@ -9,8 +9,10 @@
 //! * [`journal`] marks the frame done and queues its alert, in one transaction.
 //! * [`mqtt`] drains the queue to the broker, an entry gone only on its own acknowledgement.
 //!
-//! [`config`] is what the engineer edits.
+//! [`config`] is what the engineer edits, [`cli`] what the engineer types, [`exit_code`] what scripts read.
 
+pub mod cli;
 pub mod config;
+pub mod exit_code;
 pub mod frame;
 pub mod watch;

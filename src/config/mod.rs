@@ -1,7 +1,25 @@
 //! What the field engineer edits: one TOML file, every key with a default.
 //!
 //! The key names are an interface; a key is never renamed without an alias. Doc comments here become the descriptions
-//! in `schema/config.schema.json`.
+//! in `schema/config.schema.json`, and the `schemars` attributes are the rules: [`load`] checks a file against the same
+//! schema that editors get, so that a range is written down once.
+//!
+//! * [`load`] reads the file and the environment and reports every mistake at once.
+//! * `locate` remembers where each value was written, `env` lays variables over the file.
+//! * `check` holds values against the schema, `rules` holds keys against each other, `suggest` guesses what was meant.
+//! * [`Broker`], [`Secret`] and the names on [`Config`] are what the other rooms ask for.
+
+mod broker;
+mod check;
+mod env;
+mod error;
+mod load;
+mod locate;
+mod names;
+mod rules;
+mod schema;
+mod secret;
+mod suggest;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,12 +27,20 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use broker::{Broker, BrokerError};
+pub use env::environment;
+pub use error::{ConfigError, Place, Problem};
+pub use load::{DEFAULT_PATH, Loaded, Source, load};
+pub use schema::{schema, schema_text};
+pub use secret::{Secret, SecretError};
+
 /// The whole configuration of one trap.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Name of this trap in topics and payloads, `[a-z0-9-]+`; `group` and `fleet` are reserved. Default: the host
     /// name, lowered to that alphabet.
+    #[schemars(extend("pattern" = "^[a-z0-9-]+$", "not" = { "enum": ["group", "fleet"] }))]
     pub trap: Option<String>,
     /// Where frames come from.
     pub capture: Capture,
@@ -37,15 +63,19 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Capture {
     /// The directory that cameras write into; sub-folders are watched too and the first one names the camera.
+    #[schemars(length(min = 1))]
     pub directory: PathBuf,
     /// `auto` uses the kernel's file events and a periodic scan; `poll` only scans, for NFS, SMB and FUSE mounts.
     pub mode: WatchMode,
     /// A file whose writer did not close it counts as finished when its size and time stood still this long, in
     /// milliseconds (200 to 600000).
+    #[schemars(range(min = 200, max = 600_000))]
     pub settle_ms: u64,
     /// Seconds between full scans, which find what events missed (1 to 86400).
+    #[schemars(range(min = 1, max = 86_400))]
     pub reconcile_s: u64,
     /// A frame found on start-up that is at most this many seconds old is handled as live, not as backlog (0 to 86400).
+    #[schemars(range(min = 0, max = 86_400))]
     pub fresh_s: u64,
 }
 
@@ -64,6 +94,7 @@ pub enum WatchMode {
 #[serde(default, deny_unknown_fields)]
 pub struct State {
     /// Directory of the journal: frames seen, open events, alerts not yet acknowledged. Must survive a reboot.
+    #[schemars(length(min = 1))]
     pub directory: PathBuf,
 }
 
@@ -72,10 +103,13 @@ pub struct State {
 #[serde(default, deny_unknown_fields)]
 pub struct Model {
     /// `builtin`, or the path of a backbone manifest (`*.toml`).
+    #[schemars(length(min = 1))]
     pub backbone: String,
     /// `builtin`, or the path of a head's directory (`manifest.json` and `head.onnx`).
+    #[schemars(length(min = 1))]
     pub head: String,
     /// Threads for one frame (1 to 8).
+    #[schemars(range(min = 1, max = 8))]
     pub threads: usize,
 }
 
@@ -84,13 +118,19 @@ pub struct Model {
 #[serde(default, deny_unknown_fields)]
 pub struct Alerts {
     /// Labels that alert. Empty: those the head itself marks, else `polar_bear`.
+    #[schemars(extend("items" = { "type": "string", "pattern": "^[a-z0-9_]+$" }))]
     pub labels: Vec<String>,
     /// Smallest confidence that alerts, per label (0 to 1); overrides the head's own.
+    #[schemars(extend(
+        "propertyNames" = { "pattern": "^[a-z0-9_]+$" },
+        "additionalProperties" = { "type": "number", "minimum": 0, "maximum": 1 },
+    ))]
     pub thresholds: BTreeMap<String, f32>,
     /// `event`: a message when an event opens, when a better frame comes, and when it closes. `every_frame`: each
     /// alerting frame is a message.
     pub policy: AlertPolicy,
     /// Frames of one camera and label closer than this many seconds are one event (1 to 86400).
+    #[schemars(range(min = 1, max = 86_400))]
     pub gap_s: u64,
     /// Where the trap stands, used when a frame carries no GPS position.
     pub location: Option<Position>,
@@ -113,8 +153,10 @@ pub enum AlertPolicy {
 #[serde(deny_unknown_fields)]
 pub struct Position {
     /// Degrees north, -90 to 90.
+    #[schemars(range(min = -90, max = 90))]
     pub latitude: f64,
     /// Degrees east, -180 to 180.
+    #[schemars(range(min = -180, max = 180))]
     pub longitude: f64,
 }
 
@@ -135,28 +177,40 @@ pub enum LocationPolicy {
 #[serde(default, deny_unknown_fields)]
 pub struct Mqtt {
     /// `mqtt://host:1883` or `mqtts://host:8883`. Absent: alerts are JSON lines on standard output.
+    #[schemars(length(min = 1))]
     pub url: Option<String>,
     /// First level of every topic, `[a-z0-9_-]+`.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]+$"))]
     pub prefix: String,
     /// MQTT client id, fixed so that the broker keeps the session. Default: `arcticd-<trap>`.
+    #[schemars(length(min = 1))]
     pub client_id: Option<String>,
     /// User name, if the broker asks for one.
+    #[schemars(length(min = 1))]
     pub username: Option<String>,
-    /// File that holds the password. Absent: the systemd credential `mqtt_password`, if there is one.
+    /// File that holds the password, not readable by everyone; needs `username`. Absent: the systemd credential `mqtt_password`, if there is one.
+    #[schemars(length(min = 1))]
     pub password_file: Option<PathBuf>,
     /// PEM file with the certificate authority of the broker. Absent: the system's.
+    #[schemars(length(min = 1))]
     pub ca_file: Option<PathBuf>,
     /// PEM file with a client certificate; needs `key_file`.
+    #[schemars(length(min = 1))]
     pub cert_file: Option<PathBuf>,
     /// PEM file with the client's private key; needs `cert_file`.
+    #[schemars(length(min = 1))]
     pub key_file: Option<PathBuf>,
     /// Seconds between keep-alive packets (5 to 3600).
+    #[schemars(range(min = 5, max = 3_600))]
     pub keep_alive_s: u64,
     /// Seconds that a connection, TLS included, may take (1 to 600).
+    #[schemars(range(min = 1, max = 600))]
     pub connect_timeout_s: u64,
     /// Messages sent ahead of their acknowledgement (1 to 1000).
+    #[schemars(range(min = 1, max = 1_000))]
     pub inflight: u16,
     /// Seconds between two health messages (1 to 86400).
+    #[schemars(range(min = 1, max = 86_400))]
     pub health_s: u64,
 }
 
@@ -166,6 +220,7 @@ pub struct Mqtt {
 pub struct Outbox {
     /// Most messages kept while the broker is away (100 to 10000000); beyond that the least important and oldest go
     /// first, and the gap is reported.
+    #[schemars(range(min = 100, max = 10_000_000))]
     pub max_entries: u64,
 }
 
@@ -207,13 +262,7 @@ pub enum LogFormat {
 
 impl Default for Capture {
     fn default() -> Self {
-        Self {
-            directory: "./captures".into(),
-            mode: WatchMode::Auto,
-            settle_ms: 1_500,
-            reconcile_s: 30,
-            fresh_s: 120,
-        }
+        Self { directory: "./captures".into(), mode: WatchMode::Auto, settle_ms: 1_500, reconcile_s: 30, fresh_s: 120 }
     }
 }
 

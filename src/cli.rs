@@ -1,0 +1,266 @@
+//! The command line: what may be typed, and what it means.
+//!
+//! [`Cli`] is what clap understands, [`Invocation`] what the rest of the program is asked to do; there is one conversion
+//! between them.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
+pub use clap_complete::Shell;
+
+const LONG_ABOUT: &str = "\
+Watches a directory that cameras write to, classifies each frame on this device, and sends an alert to an MQTT broker. \
+An alert is written to disk before it is sent and deleted only when the broker has acknowledged it.
+
+Without a command, arcticd runs as the daemon.";
+
+const AFTER_LONG_HELP: &str = "\
+Examples:
+  arcticd                               run, with /etc/arcticd/arcticd.toml
+  arcticd --config ./arcticd.toml       run, with this configuration
+  arcticd check                         test everything from the configuration to the broker
+  arcticd --once frame.jpg              classify one frame and print what is in it
+  arcticd --once *.jpg --json           the same as JSON, an object a line
+
+Configuration:
+  /etc/arcticd/arcticd.toml, or the file after --config. Without a file the built-in defaults hold: frames from
+  ./captures, alerts as JSON lines on standard output.
+
+Environment:
+  ARCTICD_<SECTION>_<KEY>   sets one key over the file, e.g. ARCTICD_MQTT_URL=mqtts://broker:8883 or
+                            ARCTICD_ALERTS_LABELS=polar_bear,walrus. Empty counts as not set.
+  CREDENTIALS_DIRECTORY     where systemd puts the credential mqtt_password. A password is never taken from the
+                            command line or from an ARCTICD_ variable.
+
+Exit codes:
+  0   done
+  1   failed
+  2   the command line was not understood
+  3   some images failed, the others were done
+  78  the configuration is wrong; starting again will not help";
+
+const SHORT_HELP_END: &str = "More, with examples, environment and exit codes: arcticd --help";
+
+/// The command line as it is typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "arcticd",
+    version,
+    about = "Edge daemon for wildlife camera traps: classifies frames on the device and loses no alert",
+    long_about = LONG_ABOUT,
+    after_help = SHORT_HELP_END,
+    after_long_help = AFTER_LONG_HELP,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// Classify these images, print the result and exit; needs no configuration and no broker
+    #[arg(long, value_name = "IMAGE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    once: Vec<PathBuf>,
+
+    /// Print JSON instead of text (with --once or check)
+    #[arg(long)]
+    json: bool,
+
+    /// Configuration file [default: /etc/arcticd/arcticd.toml]
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon (the default)
+    Run,
+    /// Check configuration, directories, model and broker, and say what to mend
+    Check(Check),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Invocation {
+    /// Run the daemon.
+    Run {
+        /// The file after `--config`.
+        config: Option<PathBuf>,
+    },
+    /// Classify images and print.
+    Once {
+        /// At least one.
+        images: Vec<PathBuf>,
+        /// Print detections as JSON.
+        json: bool,
+        /// The file after `--config`.
+        config: Option<PathBuf>,
+    },
+    /// Check the installation in stages.
+    Check {
+        /// The file after `--config`.
+        config: Option<PathBuf>,
+        /// Print the verdicts as JSON.
+        json: bool,
+    },
+    /// Print a completion script.
+    Completions {
+        /// For this shell.
+        shell: Shell,
+    },
+}
+
+impl Invocation {
+    /// Reads this process's command line. `--help`, `--version` and mistakes print and end the process here, mistakes
+    /// with [`ExitCode::Usage`](crate::exit_code::ExitCode::Usage).
+    pub fn parse() -> Self {
+        Cli::parse().try_into().unwrap_or_else(|error: clap::Error| error.exit())
+    }
+}
+
+impl TryFrom<Cli> for Invocation {
+    type Error = clap::Error;
+
+    fn try_from(cli: Cli) -> Result<Self, clap::Error> {
+        let Cli { once, json, config, command } = cli;
+        let mistake = |kind, message| Err(self::command().error(kind, message));
+        match command {
+            Some(_) if !once.is_empty() => {
+                mistake(ErrorKind::ArgumentConflict, "--once is a call of its own and takes no command beside it")
+            }
+            None if !once.is_empty() => Ok(Self::Once { images: once, json, config }),
+            Some(Command::Check(check)) => Ok(Self::Check { config, json: json || check.json }),
+            _ if json => mistake(ErrorKind::MissingRequiredArgument, "--json goes with --once or with check"),
+            Some(Command::Completions { shell }) => Ok(Self::Completions { shell }),
+            Some(Command::Run) | None => Ok(Self::Run { config }),
+        }
+    }
+}
+
+/// The command line's description, from which help, completions and the man page are made.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Writes the completion script for `shell`.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_completions(shell: Shell, out: &mut dyn io::Write) -> io::Result<()> {
+    // clap_complete panics when its writer fails, and a closed pipe is no bug; a vector does not fail.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "arcticd", &mut script);
+    out.write_all(&script)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn parse(words: &str) -> Result<Invocation, clap::Error> {
+        Cli::try_parse_from(words.split_whitespace())?.try_into()
+    }
+
+    fn refused(words: &str) -> String {
+        let error = parse(words).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{words}");
+        error.to_string()
+    }
+
+    #[test]
+    fn description_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_the_daemon_runs() {
+        assert_eq!(parse("arcticd").unwrap(), Invocation::Run { config: None });
+        let config = Some(PathBuf::from("a.toml"));
+        for words in ["arcticd --config a.toml", "arcticd run --config a.toml", "arcticd --config a.toml run"] {
+            assert_eq!(parse(words).unwrap(), Invocation::Run { config: config.clone() }, "{words}");
+        }
+    }
+
+    #[test]
+    fn once_takes_images_up_to_the_next_flag() {
+        let images = vec![PathBuf::from("a.jpg"), PathBuf::from("b.jpg")];
+        let expected = Invocation::Once { images, json: true, config: Some("c.toml".into()) };
+        for words in [
+            "arcticd --once a.jpg b.jpg --json --config c.toml",
+            "arcticd --config c.toml --json --once a.jpg b.jpg",
+            "arcticd --once a.jpg --json --once b.jpg --config c.toml",
+        ] {
+            assert_eq!(parse(words).unwrap(), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn check_takes_its_flags_on_either_side() {
+        let expected = Invocation::Check { config: Some("c.toml".into()), json: true };
+        for words in ["arcticd check --json --config c.toml", "arcticd --json --config c.toml check"] {
+            assert_eq!(parse(words).unwrap(), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn usage_mistakes_exit_with_2_and_say_what_is_wrong() {
+        assert!(refused("arcticd --once a.jpg --json check").contains("--once is a call of its own"));
+        assert!(refused("arcticd --json").contains("--json goes with --once or with check"));
+        assert!(refused("arcticd --json run").contains("--json goes with"));
+        assert!(refused("arcticd run --json").contains("--json"));
+        assert!(refused("arcticd --once").contains("IMAGE"));
+        assert!(refused("arcticd frame.jpg").contains("frame.jpg"));
+        assert!(refused("arcticd chekc").contains("'check'"));
+        assert!(refused("arcticd --config").contains("FILE"));
+        assert!(refused("arcticd completions cobol").contains("bash"));
+        assert_eq!(crate::exit_code::ExitCode::Usage as i32, 2);
+    }
+
+    #[test]
+    fn help_and_version_are_no_failures() {
+        for words in ["arcticd --help", "arcticd -h", "arcticd --version", "arcticd check --help"] {
+            assert_eq!(parse(words).unwrap_err().exit_code(), 0, "{words}");
+        }
+    }
+
+    #[test]
+    fn help_names_every_exit_code_and_the_default_configuration() {
+        let help = command().render_long_help().to_string();
+        for code in ["\n  0 ", "\n  1 ", "\n  2 ", "\n  3 ", "\n  78 "] {
+            assert!(help.contains(code), "{code:?} in {help}");
+        }
+        assert!(help.contains(crate::config::DEFAULT_PATH));
+    }
+
+    #[test]
+    fn each_shell_gets_a_script_and_a_closed_pipe_is_an_error() {
+        struct Closed;
+        impl io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let mut script = Vec::new();
+            write_completions(shell, &mut script).unwrap();
+            assert!(String::from_utf8(script).unwrap().contains("arcticd"));
+            assert_eq!(write_completions(shell, &mut Closed).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What keys demand of each other, which a schema of single keys cannot say.
+
+use serde_json::Value;
+
+use super::broker::Broker;
+use super::check::Finding;
+use super::schema::lookup;
+
+/// The keys that only a TLS connection uses.
+const TLS_FILES: [&str; 3] = ["mqtt.ca_file", "mqtt.cert_file", "mqtt.key_file"];
+
+/// Contradictions. Looks at the raw values, so that they are reported beside wrong values and not after them.
+pub(super) fn contradictions(root: &Value) -> Vec<Finding> {
+    let given = |key: &str| lookup(root, key).is_some();
+    let mut found = Vec::new();
+    let mut report = |key: &str, message: String| found.push((key.to_string(), message));
+
+    let url = lookup(root, "mqtt.url").and_then(Value::as_str).filter(|url| !url.is_empty());
+    match url.map(Broker::parse) {
+        Some(Err(error)) => report("mqtt.url", error.to_string()),
+        Some(Ok(broker)) if !broker.tls => {
+            for key in TLS_FILES.into_iter().filter(|key| given(key)) {
+                report(key, "is for TLS, but `mqtt.url` is not: write mqtts:// there, or take this key out".into());
+            }
+        }
+        _ => {}
+    }
+    for (one, other) in [("mqtt.cert_file", "mqtt.key_file"), ("mqtt.key_file", "mqtt.cert_file")] {
+        if given(one) && !given(other) {
+            report(one, format!("needs `{other}`: a client certificate and its key come together"));
+        }
+    }
+    if given("mqtt.password_file") && !given("mqtt.username") {
+        report("mqtt.password_file", "needs `mqtt.username`: MQTT has no password without a user".into());
+    }
+    found
+}
+
+/// What is allowed and yet probably not meant. `root` has passed the check against the schema.
+pub(super) fn warnings(root: &Value) -> Vec<String> {
+    let given = |key: &str| lookup(root, key).is_some();
+    let mut warnings = Vec::new();
+
+    match lookup(root, "mqtt.url").and_then(Value::as_str).map(Broker::parse) {
+        None if given("mqtt.username") || TLS_FILES.into_iter().any(given) => {
+            warnings.push("`mqtt.url` is absent: alerts go to standard output and to no broker".into());
+        }
+        Some(Ok(broker)) if !broker.tls && !broker.is_local() && given("mqtt.username") => {
+            warnings.push(format!("the password travels to {broker} in clear text: use mqtts:// if the broker can"));
+        }
+        _ => {}
+    }
+
+    let labels: Vec<&Value> = lookup(root, "alerts.labels").and_then(Value::as_array).into_iter().flatten().collect();
+    for (label, _) in lookup(root, "alerts.thresholds").and_then(Value::as_object).into_iter().flatten() {
+        if !labels.is_empty() && !labels.iter().any(|alerting| *alerting == label) {
+            warnings
+                .push(format!("`alerts.thresholds.{label}` has no effect: `alerts.labels` does not name {label:?}"));
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn keys(text: &str) -> Vec<String> {
+        contradictions(&toml::from_str(text).unwrap()).into_iter().map(|(key, _)| key).collect()
+    }
+
+    fn warned(text: &str) -> usize {
+        warnings(&toml::from_str(text).unwrap()).len()
+    }
+
+    #[test]
+    fn certificate_and_key_come_together() {
+        let url = "mqtt.url = 'mqtts://h'\n";
+        assert_eq!(keys(&format!("{url}mqtt.cert_file = 'c'")), ["mqtt.cert_file"]);
+        assert_eq!(keys(&format!("{url}mqtt.key_file = 'k'")), ["mqtt.key_file"]);
+        assert!(keys(&format!("{url}mqtt.key_file = 'k'\nmqtt.cert_file = 'c'")).is_empty());
+    }
+
+    #[test]
+    fn tls_files_without_tls_are_refused_each_at_its_place() {
+        let files = "mqtt.ca_file = 'a'\nmqtt.cert_file = 'c'\nmqtt.key_file = 'k'\n";
+        assert_eq!(keys(&format!("{files}mqtt.url = 'mqtt://h'")), TLS_FILES);
+        assert!(keys(&format!("{files}mqtt.url = 'mqtts://h'")).is_empty());
+    }
+
+    #[test]
+    fn a_password_needs_a_user() {
+        assert_eq!(keys("mqtt.password_file = 'p'"), ["mqtt.password_file"]);
+        assert!(keys("mqtt.password_file = 'p'\nmqtt.username = 'u'").is_empty());
+    }
+
+    #[test]
+    fn a_password_in_the_url_is_refused_and_not_repeated() {
+        let findings = contradictions(&serde_json::json!({ "mqtt": { "url": "mqtt://u:hunter2@h" } }));
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].1.contains("password_file") && !findings[0].1.contains("hunter2"), "{findings:?}");
+    }
+
+    #[test]
+    fn values_of_the_wrong_type_do_not_hide_a_contradiction() {
+        assert_eq!(keys("mqtt.url = 3\nmqtt.cert_file = 4"), ["mqtt.cert_file"]);
+    }
+
+    #[test]
+    fn a_clear_text_password_is_warned_of_unless_it_stays_here() {
+        assert_eq!(warned("mqtt.url = 'mqtt://broker'\nmqtt.username = 'u'"), 1);
+        assert_eq!(warned("mqtt.url = 'mqtt://localhost'\nmqtt.username = 'u'"), 0);
+        assert_eq!(warned("mqtt.url = 'mqtts://broker'\nmqtt.username = 'u'"), 0);
+    }
+
+    #[test]
+    fn broker_settings_without_a_broker_are_warned_of() {
+        assert_eq!(warned("mqtt.username = 'u'"), 1);
+        assert_eq!(warned(""), 0);
+    }
+
+    #[test]
+    fn a_threshold_for_a_label_that_does_not_alert_is_warned_of() {
+        let thresholds = "alerts.thresholds = { polar_bear = 0.5 }\n";
+        assert_eq!(warned(&format!("{thresholds}alerts.labels = ['polarbear']")), 1);
+        assert_eq!(warned(&format!("{thresholds}alerts.labels = ['polar_bear']")), 0);
+        assert_eq!(warned(thresholds), 0, "the head decides what alerts");
+    }
+}

@@ -1,0 +1,177 @@
+//! The broker's password: from a file or a systemd credential, never from the command line or the environment.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::Mqtt;
+
+/// Most bytes of a password: MQTT gives its length in 16 bits.
+const LONGEST: u64 = 65_535;
+
+/// A text that does not print itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text, for the one place that sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(...)")
+    }
+}
+
+/// Why there is no password.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file cannot be read.
+    #[error("cannot read the password file {}: {source}; check `mqtt.password_file` and its owner", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why the system refused.
+        source: io::Error,
+    },
+    /// Any user of this machine may read or change the file.
+    #[error("the password file {} is open to every user (mode {mode:03o}): run `chmod 600 {}`", path.display(), path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file holds nothing but a newline.
+    #[error("the password file {} is empty", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is longer than MQTT allows, or not UTF-8.
+    #[error("the password file {} does not hold a password: it must be one line of UTF-8, at most {LONGEST} bytes", path.display())]
+    NoPassword {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Mqtt {
+    /// The password from `password_file`, else from the systemd credential `mqtt_password`, else none.
+    ///
+    /// # Errors
+    /// A file that is named but cannot be read, is open to every user, or holds no password.
+    pub fn password(&self) -> Result<Option<Secret>, SecretError> {
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        password(self.password_file.as_deref(), credentials.as_deref())
+    }
+}
+
+fn password(named: Option<&Path>, credentials: Option<&Path>) -> Result<Option<Secret>, SecretError> {
+    if let Some(path) = named {
+        return read(path, true).map(Some);
+    }
+    let Some(path) = credentials.map(|folder| folder.join("mqtt_password")) else { return Ok(None) };
+    match read(&path, false) {
+        // The unit may pass other credentials and not this one.
+        Err(SecretError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// The file's only line. systemd guards its credentials itself, by directory, so that only other files are `guarded`.
+fn read(path: &Path, guarded: bool) -> Result<Secret, SecretError> {
+    let path = path.to_path_buf();
+    let (text, mode) = match slurp(&path) {
+        Ok(read) => read,
+        Err(source) if source.kind() == io::ErrorKind::InvalidData => return Err(SecretError::NoPassword { path }),
+        Err(source) => return Err(SecretError::Read { path, source }),
+    };
+    if guarded && mode & 0o007 != 0 {
+        return Err(SecretError::Open { path, mode });
+    }
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    match line {
+        "" => Err(SecretError::Empty { path }),
+        _ if line.contains(['\n', '\0']) || line.len() as u64 > LONGEST => Err(SecretError::NoPassword { path }),
+        _ => Ok(Secret(line.to_string())),
+    }
+}
+
+/// Text and permission bits of the same open file, so that it cannot be exchanged in between.
+fn slurp(path: &Path) -> io::Result<(String, u32)> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    let mut text = String::new();
+    file.take(LONGEST + 3).read_to_string(&mut text)?;
+    Ok((text, mode))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs;
+
+    fn file(name: &str, content: impl AsRef<[u8]>, mode: u32) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn only_the_trailing_newline_is_stripped() {
+        for (content, expected) in [("a b \n", "a b "), ("x\r\n", "x"), ("x", "x"), ("\tx\n", "\tx")] {
+            let (_folder, path) = file("p", content, 0o600);
+            assert_eq!(password(Some(&path), None).unwrap().unwrap().expose(), expected);
+        }
+    }
+
+    #[test]
+    fn a_password_file_open_to_everyone_is_refused_with_the_remedy() {
+        for mode in [0o644, 0o604, 0o602] {
+            let (_folder, path) = file("p", "hunter2", mode);
+            let error = password(Some(&path), None).unwrap_err();
+            assert!(matches!(error, SecretError::Open { .. }), "{mode:o}: {error}");
+            assert!(error.to_string().contains(&format!("chmod 600 {}", path.display())));
+        }
+        let (_folder, path) = file("p", "hunter2", 0o640);
+        assert!(password(Some(&path), None).is_ok(), "a group may read it: root owns it, the daemon's group reads it");
+    }
+
+    #[test]
+    fn the_named_file_comes_before_the_systemd_credential() {
+        let (_named_folder, named) = file("p", "named", 0o600);
+        let (credentials, _) = file("mqtt_password", "credential\n", 0o444);
+        let exposed = |named: Option<&Path>, credentials: Option<&Path>| {
+            password(named, credentials).unwrap().map(|secret| secret.expose().to_string())
+        };
+        assert_eq!(exposed(Some(&named), Some(credentials.path())).as_deref(), Some("named"));
+        assert_eq!(exposed(None, Some(credentials.path())).as_deref(), Some("credential"));
+        assert_eq!(exposed(None, None), None);
+        let without = tempfile::tempdir().unwrap();
+        assert_eq!(exposed(None, Some(without.path())), None);
+        assert!(password(Some(&without.path().join("p")), None).is_err(), "a named file must be there");
+    }
+
+    #[test]
+    fn what_is_no_password_is_refused() {
+        for content in [&b"\n"[..], b"", b"\xff\xfe", b"a\nb\n", b"a\0", &[b'x'; 65_536]] {
+            let (_folder, path) = file("p", content, 0o600);
+            assert!(password(Some(&path), None).is_err(), "{:?}", &content[..content.len().min(8)]);
+        }
+    }
+
+    #[test]
+    fn a_secret_never_prints_itself() {
+        assert_eq!(format!("{:?}", Some(Secret("hunter2".into()))), "Some(Secret(...))");
+    }
+}
