@@ -7,7 +7,8 @@
 //! * [`model`] turns pixels into features (backbone) and features into scores (head).
 //! * [`detect`] decides what alerts and which frames are one event.
 //! * [`journal`] marks the frame done and queues its alert, in one transaction.
-//! * [`mqtt`] drains the queue to the broker, an entry gone only on its own acknowledgement.
+//! * [`mqtt`] drains the queue to the broker, an entry gone only on its own acknowledgement; without a broker
+//!   [`console`] prints it.
 //!
 //! [`config`] is what the engineer edits, [`cli`] what the engineer types, [`exit_code`] what scripts read.
 
@@ -15,4 +16,11 @@ pub mod cli;
 pub mod config;
 pub mod exit_code;
 pub mod frame;
+pub mod health;
+pub mod journal;
+pub mod log;
+pub mod model;
+pub mod mqtt;
+pub mod once;
+pub mod pipeline;
 pub mod watch;

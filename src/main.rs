@@ -1,2 +1,79 @@
-//! The thin binary: everything is in the library.
-fn main() {}
+//! The thin binary: says which part of the library is asked for, and what the exit code is.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode as ProcessExitCode;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+
+use arcticd::cli::{self, Invocation};
+use arcticd::config::{self, Loaded};
+use arcticd::daemon::{self, DaemonError};
+use arcticd::exit_code::ExitCode;
+use arcticd::{check, log, once};
+
+fn main() -> ProcessExitCode {
+    run(Invocation::parse())
+        .unwrap_or_else(|error| {
+            eprintln!("arcticd: {error:#}");
+            ExitCode::Failure
+        })
+        .into()
+}
+
+fn run(invocation: Invocation) -> Result<ExitCode> {
+    match invocation {
+        Invocation::Run { config } => with_config(config.as_deref(), daemon),
+        Invocation::Once { images, json, config } => {
+            with_config(config.as_deref(), |loaded| once::run(&loaded.config, &images, json))
+        }
+        Invocation::Check { config, json } => check::run(config.as_deref(), json),
+        Invocation::Completions { shell } => {
+            cli::write_completions(shell, &mut io::stdout())?;
+            Ok(ExitCode::Ok)
+        }
+    }
+}
+
+fn with_config(path: Option<&Path>, work: impl FnOnce(Loaded) -> Result<ExitCode>) -> Result<ExitCode> {
+    match config::load(path, std::env::vars()) {
+        Ok(loaded) => work(loaded),
+        Err(error) => {
+            eprintln!("arcticd: {error}");
+            Ok(ExitCode::BadConfig)
+        }
+    }
+}
+
+fn daemon(loaded: Loaded) -> Result<ExitCode> {
+    log::start(&loaded.config.log);
+    tracing::info!("configuration: {}", loaded.source);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the runtime can't be started")?;
+    let ended = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be caught")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be caught")?;
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        daemon::run(loaded.config, stop).await
+    });
+    match ended {
+        Ok(()) => Ok(ExitCode::Ok),
+        Err(DaemonError::Config(error)) => {
+            eprintln!("arcticd: {error:#}");
+            Ok(ExitCode::BadConfig)
+        }
+        Err(DaemonError::Failed(error)) => Err(error),
+    }
+}

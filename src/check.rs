@@ -1,0 +1,186 @@
+//! `arcticd check`: everything between the configuration and the broker, in stages, each with its verdict. It must never
+//! disturb a running daemon: a client id, session and topic of its own, and no last will.
+
+use std::io::{self, Write};
+use std::net::ToSocketAddrs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use rumqttc::{AsyncClient, Event, Packet, QoS, Transport};
+use serde::Serialize;
+
+use crate::config::{self, Broker, Config};
+use crate::daemon::writable;
+use crate::detect::Rules;
+use crate::exit_code::ExitCode;
+use crate::model::source::{self, Origin};
+use crate::mqtt::{Topics, connect_options, explain};
+
+/// One stage.
+#[derive(Debug, Serialize)]
+struct Verdict {
+    stage: &'static str,
+    ok: bool,
+    detail: String,
+}
+
+/// Runs all stages that the configuration asks for and prints their verdicts; a stage that rests on a failed one is left
+/// out.
+///
+/// # Errors
+/// Standard output is gone.
+pub fn run(path: Option<&Path>, json: bool) -> Result<ExitCode> {
+    let mut report = Report { json, failed: false };
+    let loaded = match config::load(path, std::env::vars()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            report.say("config", Err(anyhow!(error.to_string())))?;
+            return Ok(ExitCode::BadConfig);
+        }
+    };
+    let warnings = loaded.warnings.iter().map(|warning| format!("; warning: {warning}")).collect::<String>();
+    report.say("config", Ok(format!("{}{warnings}", loaded.source)))?;
+    let config = &loaded.config;
+    report.say("capture", capture(config))?;
+    report.say("state", state(config))?;
+    report.say("model", model(config))?;
+    broker(config, &mut report)?;
+    Ok(if report.failed { ExitCode::Failure } else { ExitCode::Ok })
+}
+
+struct Report {
+    json: bool,
+    failed: bool,
+}
+
+impl Report {
+    /// Prints a verdict; whether it was good.
+    fn say(&mut self, stage: &'static str, result: Result<String>) -> Result<bool> {
+        let ok = result.is_ok();
+        self.failed |= !ok;
+        let detail = result.unwrap_or_else(|error| format!("{error:#}"));
+        let mut out = io::stdout().lock();
+        let written = if self.json {
+            let line = serde_json::to_string(&Verdict { stage, ok, detail })?;
+            writeln!(out, "{line}")
+        } else {
+            writeln!(out, "{} {stage:<8} {}", if ok { "ok  " } else { "FAIL" }, detail.replace('\n', "\n              "))
+        };
+        written.context("standard output")?;
+        Ok(ok)
+    }
+}
+
+fn capture(config: &Config) -> Result<String> {
+    let directory = &config.capture.directory;
+    let entries = std::fs::read_dir(directory).with_context(|| {
+        format!("{}: the daemon would wait for it; create it or change capture.directory", directory.display())
+    })?;
+    Ok(format!("{} holds {} entries", directory.display(), entries.count()))
+}
+
+fn state(config: &Config) -> Result<String> {
+    let directory = &config.state.directory;
+    writable(directory).with_context(|| {
+        format!("{}: make it writable for this user or change state.directory", directory.display())
+    })?;
+    Ok(format!("{} is writable", directory.display()))
+}
+
+fn model(config: &Config) -> Result<String> {
+    let backbone = Origin::from_setting(&config.model.backbone);
+    let head = Origin::from_setting(&config.model.head);
+    let model = source::model(&backbone, &head, config.model.threads)?;
+    let rules = Rules::new(&config.alerts, model.head().manifest())?;
+    let alerting: Vec<String> = rules.alerting().map(|(label, from)| format!("{label} from {from}")).collect();
+    let id = &model.backbone().manifest().id;
+    Ok(format!("head {} on backbone {id}, self-test passed; alerting {}", model.head().title(), alerting.join(", ")))
+}
+
+fn broker(config: &Config, report: &mut Report) -> Result<()> {
+    let Some(broker) = config.mqtt.broker()? else {
+        report.say("broker", Ok("none configured: alerts go to standard output".into()))?;
+        return Ok(());
+    };
+    let wait = Duration::from_secs(config.mqtt.connect_timeout_s);
+    let addresses = (broker.host.as_str(), broker.port).to_socket_addrs();
+    let addresses: Vec<_> = match addresses {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            report.say("dns", Err(anyhow!("{}: {error}; check mqtt.url and the network", broker.host)))?;
+            return Ok(());
+        }
+    };
+    let list: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
+    report.say("dns", Ok(format!("{} is {}", broker.host, list.join(", "))))?;
+    let connected = addresses.iter().map(|address| std::net::TcpStream::connect_timeout(address, wait)).find_map(Result::ok);
+    let tcp = connected.as_ref().map(|_| format!("port {} is open", broker.port)).ok_or_else(|| {
+        anyhow!("nothing answers on {}:{}; is the broker running and the port let through?", broker.host, broker.port)
+    });
+    if !report.say("tcp", tcp)? {
+        return Ok(());
+    }
+    if let Some(stream) = connected
+        && broker.tls
+        && !report.say("tls", tls(config, &broker, stream, wait))?
+    {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let published = runtime.block_on(publish(config, report));
+    if let Err(error) = published {
+        report.say("puback", Err(error))?;
+    }
+    Ok(())
+}
+
+fn tls(config: &Config, broker: &Broker, mut stream: std::net::TcpStream, wait: Duration) -> Result<String> {
+    let client = crate::mqtt::tls(&config.mqtt)?;
+    let name = rustls::pki_types::ServerName::try_from(broker.host.clone())?;
+    stream.set_read_timeout(Some(wait))?;
+    stream.set_write_timeout(Some(wait))?;
+    let mut connection = rustls::ClientConnection::new(client.into(), name)?;
+    while connection.is_handshaking() {
+        connection
+            .complete_io(&mut stream)
+            .context("the handshake failed; check mqtt.ca_file and that the certificate names this host")?;
+    }
+    let version = connection.protocol_version().map_or("TLS".into(), |version| format!("{version:?}"));
+    Ok(format!("{version}, the certificate is good for {}", broker.host))
+}
+
+async fn publish(config: &Config, report: &mut Report) -> Result<()> {
+    let id = format!("{}-check", config.client_id());
+    let Some((mut options, network)) = connect_options(&config.mqtt, &id)? else { return Ok(()) };
+    options.set_clean_session(true);
+    let over = if matches!(options.transport(), Transport::Tcp) { "without TLS" } else { "over TLS" };
+    let topic = Topics::new(&config.mqtt.prefix, &config.trap_name()).check();
+    let (client, mut events) = AsyncClient::new(options, 4);
+    events.set_network_options(network);
+    let limit = Duration::from_secs(config.mqtt.connect_timeout_s);
+    let connected = tokio::time::timeout(limit, events.poll()).await;
+    let connack = match connected {
+        Ok(Ok(_)) => Ok(format!("the broker accepts {id} {over}")),
+        Ok(Err(error)) => Err(anyhow!(explain(&error))),
+        Err(_) => Err(anyhow!("no answer within mqtt.connect_timeout_s")),
+    };
+    if !report.say("connack", connack)? {
+        return Ok(());
+    }
+    client.try_publish(&topic, QoS::AtLeastOnce, false, "check")?;
+    let acknowledged = async {
+        loop {
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::PubAck(_))) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => bail!("{}; may this user publish to {topic}?", explain(&error)),
+            }
+        }
+    };
+    let acknowledged = tokio::time::timeout(limit, acknowledged).await.context("no acknowledgement in time")?;
+    report.say("puback", acknowledged.map(|()| format!("a message to {topic} was acknowledged")))?;
+    let _ = client.try_disconnect();
+    let _ = tokio::time::timeout(Duration::from_secs(1), events.poll()).await;
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! One frame from its bytes to a detection: decode, classify, judge. Pure: no files, no clock, no broker; the daemon and
+//! `--once` share it, so both say the same of the same bytes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::config::{Alerts, LocationPolicy, Position};
+use crate::detect::{Rules, RulesError, Verdict};
+use crate::detection::{Decision, Detection, FrameRef, Kind, Location, ModelRef, SCHEMA, TimeSource, message_id, rounded};
+use crate::frame::{self, CaptureTime, ContentHash, Frame, FrameError, Limits};
+use crate::model::{Model, ModelError, Scores, Timing};
+
+/// Why a frame got no verdict. It stays where it is and is recorded as failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClassifyError {
+    /// The file is no frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The networks could not look at it.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A bug in a library; the frame is given up, the daemon goes on.
+    #[error("the {stage} stage panicked on this file ({message}); please report it with the file")]
+    Panic {
+        /// `decode` or `classify`.
+        stage: &'static str,
+        /// The panic's message.
+        message: String,
+    },
+}
+
+/// A model with its rules, and what this trap says of itself in each message.
+pub struct Classifier {
+    model: Model,
+    rules: Rules,
+    trap: String,
+    location: Option<Position>,
+    location_policy: LocationPolicy,
+    limits: Limits,
+}
+
+/// What the file system knows of a frame.
+#[derive(Debug, Clone)]
+pub struct FileFacts<'a> {
+    /// Path below the capture directory, or as given on the command line.
+    pub name: &'a str,
+    /// First sub-folder of the capture directory.
+    pub camera: Option<&'a str>,
+    /// Modification time.
+    pub modified: OffsetDateTime,
+}
+
+/// A classified frame.
+#[derive(Debug, Clone)]
+pub struct Classified {
+    /// The message, not yet numbered and without its event.
+    pub detection: Detection,
+    /// What the rules make of it.
+    pub verdict: Verdict,
+    /// What the networks say.
+    pub scores: Scores,
+    /// Capture time for grouping, seconds since 1970. A camera clock without a zone is taken as UTC: within one camera
+    /// only differences count.
+    pub at: i64,
+    /// Why it could only be decoded in part.
+    pub partial: Option<String>,
+    /// Time spent decoding.
+    pub decode: Duration,
+}
+
+impl Classified {
+    /// Time per stage of the networks.
+    pub fn timing(&self) -> Timing {
+        self.scores.timing
+    }
+}
+
+impl Classifier {
+    /// Joins a model with the configured rules.
+    ///
+    /// # Errors
+    /// [`RulesError`] if the head knows no label that could alert.
+    pub fn new(model: Model, trap: String, alerts: &Alerts) -> Result<Self, RulesError> {
+        let rules = Rules::new(alerts, model.head().manifest())?;
+        Ok(Self {
+            model,
+            rules,
+            trap,
+            location: alerts.location,
+            location_policy: alerts.location_policy,
+            limits: Limits::default(),
+        })
+    }
+
+    /// The networks.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Which labels alert.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// What a file may ask for.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Decodes, classifies and judges one file; `now` becomes `processed_at`.
+    ///
+    /// # Errors
+    /// [`ClassifyError`]; a panic in a decoder or network is one of them, not the end of the daemon.
+    pub fn classify(
+        &self,
+        bytes: &[u8],
+        hash: &ContentHash,
+        file: &FileFacts,
+        now: OffsetDateTime,
+    ) -> Result<Classified, ClassifyError> {
+        let start = Instant::now();
+        let frame = guarded("decode", || frame::decode(bytes, self.model.wanted_scale(), &self.limits))??;
+        let decode = start.elapsed();
+        let scores = guarded("classify", || self.model.classify(&frame.pixels))??;
+        let verdict = self.rules.judge(&scores.labels);
+        let detection = self.detection(&frame, hash, file, &scores, &verdict, now, start.elapsed());
+        let at = frame.captured_at.map_or(file.modified, |time| time.assume_offset(time::UtcOffset::UTC));
+        Ok(Classified { detection, verdict, scores, at: at.unix_timestamp(), partial: frame.partial, decode })
+    }
+
+    #[allow(clippy::too_many_arguments)] // The facts of one message; a struct would name them a second time.
+    fn detection(
+        &self,
+        frame: &Frame,
+        hash: &ContentHash,
+        file: &FileFacts,
+        scores: &Scores,
+        verdict: &Verdict,
+        now: OffsetDateTime,
+        took: Duration,
+    ) -> Detection {
+        let sha256 = hash.to_string();
+        let (captured_at, source, camera_time) = match frame.captured_at {
+            Some(CaptureTime::WithOffset(time)) => (time, TimeSource::Exif, None),
+            Some(local @ CaptureTime::Local(_)) => (file.modified, TimeSource::File, Some(local.to_string())),
+            None => (file.modified, TimeSource::File, None),
+        };
+        let position =
+            frame.position.or(self.location.map(|position| (position.latitude, position.longitude)));
+        let head = self.model.head();
+        Detection {
+            schema: SCHEMA,
+            id: message_id(&self.trap, &sha256, Kind::Detection),
+            epoch: None,
+            seq: None,
+            kind: Kind::Detection,
+            trap: self.trap.clone(),
+            camera: file.camera.map(str::to_owned),
+            event: None,
+            frame: FrameRef {
+                name: file.name.to_owned(),
+                captured_at: rfc3339(captured_at),
+                captured_at_source: source,
+                camera_time,
+                width: frame.width,
+                height: frame.height,
+                sha256,
+                partial: frame.partial.is_some(),
+            },
+            label: verdict.label.clone(),
+            confidence: rounded(verdict.confidence),
+            scores: scores.labels.iter().map(|(label, score)| (label.clone(), rounded(*score))).collect(),
+            novel: None,
+            decision: Decision {
+                alert: verdict.alert,
+                threshold: rounded(verdict.threshold),
+                rule: verdict.rule.clone(),
+            },
+            model: ModelRef {
+                backbone: self.model.backbone().manifest().id.clone(),
+                head: head.title(),
+                sequence: head.manifest().sequence,
+            },
+            location: position
+                .and_then(|(latitude, longitude)| Location::published(latitude, longitude, self.location_policy)),
+            thumbnail: None,
+            processed_at: rfc3339(now),
+            latency_ms: took.as_millis() as u64,
+            replayed: false,
+        }
+    }
+}
+
+/// RFC 3339 to the second, or to the millisecond where there are any.
+pub fn rfc3339(time: OffsetDateTime) -> String {
+    let milliseconds = time.replace_nanosecond(time.millisecond() as u32 * 1_000_000).unwrap_or(time);
+    // Only years beyond 9999 can't be written; a card with such a date is wrong anyway.
+    milliseconds.format(&Rfc3339).unwrap_or_else(|_| "1970-01-01T00:00:00Z".to_owned())
+}
+
+fn guarded<T>(stage: &'static str, work: impl FnOnce() -> T) -> Result<T, ClassifyError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        let message = payload
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_else(|| "no message".to_owned());
+        ClassifyError::Panic { stage, message }
+    })
+}

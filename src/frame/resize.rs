@@ -1,0 +1,107 @@
+//! Brings a picture to the size a network wants.
+
+use fast_image_resize as fir;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{FrameError, Pixels};
+
+/// Longest side that a resize makes.
+const MAX_SIDE: u32 = 16_384;
+
+/// How pixels are combined. A network is sensitive to it, so it is declared with the network, never guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Filter {
+    /// The single nearest pixel, as Keras' `load_img` does; needs a full-scale decode.
+    Nearest,
+    /// Bilinear with antialiasing, as Pillow's `BILINEAR`.
+    Triangle,
+    /// Bicubic with antialiasing (a = -0.5), as Pillow's `BICUBIC`.
+    CatmullRom,
+    /// Windowed sinc with antialiasing, as Pillow's `LANCZOS`.
+    // `snake_case` would make `lanczos3` of it today, but an interface is better spelled out.
+    #[serde(rename = "lanczos3")]
+    Lanczos3,
+}
+
+/// What happens to the aspect ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fit {
+    /// It is lost: each side is scaled by itself.
+    Stretch,
+    /// The largest centred part of the target's aspect ratio is kept; for a square target the centre square.
+    Crop,
+    /// The whole picture is kept, centred on black.
+    Pad,
+}
+
+/// Resizes to exactly `width` x `height` pixels (1 to 16384 each).
+///
+/// # Errors
+///
+/// [`FrameError::Resize`] for a side out of range, or if `pixels.rgb` does not have the length its sides call for.
+pub fn resize(pixels: &Pixels, width: u32, height: u32, filter: Filter, fit: Fit) -> Result<Pixels, FrameError> {
+    let impossible = || FrameError::Resize {
+        from: format!("{} x {} pixels of {} bytes", pixels.width, pixels.height, pixels.rgb.len()),
+        to: format!("{width} x {height}"),
+    };
+    let sides = 1..=MAX_SIDE;
+    let bytes = (u64::from(pixels.width) * u64::from(pixels.height)).saturating_mul(3);
+    if !sides.contains(&width) || !sides.contains(&height) || bytes == 0 || bytes != pixels.rgb.len() as u64 {
+        return Err(impossible());
+    }
+    let options = fir::ResizeOptions::new().resize_alg(filter.algorithm());
+    match fit {
+        Fit::Stretch => scale(pixels, width, height, &options),
+        Fit::Crop => scale(pixels, width, height, &options.fit_into_destination(None)),
+        Fit::Pad => {
+            let (inner_width, inner_height) = inscribed(pixels, width, height);
+            scale(pixels, inner_width, inner_height, &options).map(|inner| on_black(&inner, width, height))
+        }
+    }
+    .ok_or_else(impossible)
+}
+
+impl Filter {
+    fn algorithm(self) -> fir::ResizeAlg {
+        match self {
+            Self::Nearest => fir::ResizeAlg::Nearest,
+            Self::Triangle => fir::ResizeAlg::Convolution(fir::FilterType::Bilinear),
+            Self::CatmullRom => fir::ResizeAlg::Convolution(fir::FilterType::CatmullRom),
+            Self::Lanczos3 => fir::ResizeAlg::Convolution(fir::FilterType::Lanczos3),
+        }
+    }
+}
+
+fn scale(pixels: &Pixels, width: u32, height: u32, options: &fir::ResizeOptions) -> Option<Pixels> {
+    let source = fir::images::ImageRef::new(pixels.width, pixels.height, &pixels.rgb, fir::PixelType::U8x3).ok()?;
+    let mut target = fir::images::Image::new(width, height, fir::PixelType::U8x3);
+    fir::Resizer::new().resize(&source, &mut target, options).ok()?;
+    Some(Pixels { width, height, rgb: target.into_vec() })
+}
+
+/// The largest sides with the picture's aspect ratio that fit into `width` x `height`.
+fn inscribed(pixels: &Pixels, width: u32, height: u32) -> (u32, u32) {
+    let ratio = (f64::from(width) / f64::from(pixels.width)).min(f64::from(height) / f64::from(pixels.height));
+    let side = |source: u32, target: u32| ((f64::from(source) * ratio).round() as u32).clamp(1, target);
+    (side(pixels.width, width), side(pixels.height, height))
+}
+
+/// The picture in the middle of a black one.
+fn on_black(inner: &Pixels, width: u32, height: u32) -> Pixels {
+    let row = inner.width as usize * 3;
+    let left = (width - inner.width) as usize / 2 * 3;
+    let top = (height - inner.height) as usize / 2;
+    let mut rgb = vec![0; width as usize * height as usize * 3];
+    let rows = rgb.chunks_exact_mut(width as usize * 3).skip(top);
+    for (target, source) in rows.zip(inner.rgb.chunks_exact(row)) {
+        target[left..left + row].copy_from_slice(source);
+    }
+    Pixels { width, height, rgb }
+}
+
+#[cfg(test)]
+#[path = "resize_tests.rs"]
+mod tests;

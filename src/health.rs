@@ -1,0 +1,220 @@
+//! What the daemon knows of itself, and the heartbeat made of it: work done, not merely life.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::classifier::rfc3339;
+use crate::journal::Totals;
+
+/// Counters and moments, written by the pipeline, the watch and the link; read by the heartbeat.
+#[derive(Debug)]
+pub struct Status {
+    trap: String,
+    backbone: String,
+    head: String,
+    directory: std::path::PathBuf,
+    started: Instant,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    link: Link,
+    counters: Counters,
+    moments: Moments,
+    backlog: Backlog,
+    warnings: BTreeMap<&'static str, String>,
+}
+
+/// Whether messages reach the broker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Link {
+    /// The first attempt is not over.
+    #[default]
+    Starting,
+    /// Connected.
+    Up,
+    /// Not connected.
+    Down,
+}
+
+/// Since the daemon started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Files read.
+    pub frames: u64,
+    /// Frames classified.
+    pub classified: u64,
+    /// Files that are no frame, or that could not be classified.
+    pub failed: u64,
+    /// Files whose content was known.
+    pub copies: u64,
+    /// Frames that alerted.
+    pub alerts: u64,
+    /// Messages acknowledged by the broker.
+    pub acknowledged: u64,
+    /// Connections to the broker.
+    pub connections: u64,
+}
+
+/// When work was last done, RFC 3339.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Moments {
+    /// A file was read.
+    pub seen_at: Option<String>,
+    /// A frame was classified.
+    pub classified_at: Option<String>,
+    /// A message was acknowledged.
+    pub acknowledged_at: Option<String>,
+}
+
+/// Files waiting to be classified.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Backlog {
+    /// Just arrived.
+    pub live: usize,
+    /// Found when the daemon started or a card came back.
+    pub waiting: usize,
+}
+
+/// The heartbeat, published retained on `health`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Health {
+    schema: u32,
+    trap: String,
+    at: String,
+    version: &'static str,
+    uptime_s: u64,
+    epoch: String,
+    acked_through: u64,
+    backbone: String,
+    head: String,
+    last: Moments,
+    backlog: Backlog,
+    outbox: OutboxHealth,
+    disk_free_mib: Option<u64>,
+    temperature_c: Option<f32>,
+    warnings: Vec<String>,
+    counters: Counters,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct OutboxHealth {
+    queued: u64,
+    acknowledged: u64,
+    dropped: u64,
+    dropped_seq: Vec<(u64, u64)>,
+}
+
+impl Status {
+    /// A daemon that has done nothing yet; `directory` is where disk space is measured.
+    pub fn new(trap: &str, backbone: &str, head: &str, directory: &std::path::Path) -> Self {
+        Self {
+            trap: trap.to_owned(),
+            backbone: backbone.to_owned(),
+            head: head.to_owned(),
+            directory: directory.to_owned(),
+            started: Instant::now(),
+            inner: Mutex::default(),
+        }
+    }
+
+    /// Changes the counters.
+    pub fn count(&self, change: impl FnOnce(&mut Counters)) {
+        change(&mut self.lock().counters);
+    }
+
+    /// Notes that a file was read.
+    pub fn seen(&self) {
+        self.lock().moments.seen_at = Some(rfc3339(OffsetDateTime::now_utc()));
+    }
+
+    /// Notes that a frame was classified.
+    pub fn classified(&self) {
+        self.lock().moments.classified_at = Some(rfc3339(OffsetDateTime::now_utc()));
+    }
+
+    /// Notes acknowledged messages.
+    pub fn acknowledged(&self, messages: usize) {
+        let mut inner = self.lock();
+        inner.counters.acknowledged += messages as u64;
+        inner.moments.acknowledged_at = Some(rfc3339(OffsetDateTime::now_utc()));
+    }
+
+    /// Notes what waits to be classified.
+    pub fn backlog(&self, live: usize, waiting: usize) {
+        self.lock().backlog = Backlog { live, waiting };
+    }
+
+    /// Notes the state of the link.
+    pub fn set_link(&self, link: Link) {
+        let mut inner = self.lock();
+        if link == Link::Up && inner.link != Link::Up {
+            inner.counters.connections += 1;
+        }
+        inner.link = link;
+    }
+
+    /// State of the link.
+    pub fn link(&self) -> Link {
+        self.lock().link
+    }
+
+    /// Raises (`Some`) or clears (`None`) the warning `key`.
+    pub fn warn(&self, key: &'static str, text: Option<String>) {
+        let mut inner = self.lock();
+        match text {
+            Some(text) => inner.warnings.insert(key, text),
+            None => inner.warnings.remove(key),
+        };
+    }
+
+    /// The heartbeat as of now.
+    pub fn health(&self, epoch: &str, totals: &Totals) -> Health {
+        let inner = self.lock();
+        Health {
+            schema: 1,
+            trap: self.trap.clone(),
+            at: rfc3339(OffsetDateTime::now_utc()),
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s: self.started.elapsed().as_secs(),
+            epoch: epoch.to_owned(),
+            acked_through: totals.acked_through,
+            backbone: self.backbone.clone(),
+            head: self.head.clone(),
+            last: inner.moments.clone(),
+            backlog: inner.backlog,
+            outbox: OutboxHealth {
+                queued: totals.queued,
+                acknowledged: totals.acked,
+                dropped: totals.dropped,
+                dropped_seq: totals.gaps.clone(),
+            },
+            disk_free_mib: disk_free_mib(&self.directory),
+            temperature_c: temperature_c(),
+            warnings: inner.warnings.values().cloned().collect(),
+            counters: inner.counters.clone(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Counters stay usable after a panic elsewhere.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn disk_free_mib(directory: &std::path::Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(directory).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize) >> 20)
+}
+
+/// The first thermal zone, as boards with Linux report it.
+fn temperature_c() -> Option<f32> {
+    let text = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp").ok()?;
+    text.trim().parse::<f32>().ok().map(|thousandths| thousandths / 1000.0)
+}

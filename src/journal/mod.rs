@@ -1,0 +1,190 @@
+//! What the trap remembers: frames seen, open events, messages not yet acknowledged. One SQLite file, WAL, synced at
+//! each commit, with three doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
+//! link drains). Each has a connection of its own, so that none waits for another's lock in the program.
+
+mod frames;
+mod outbox;
+mod store;
+mod transaction;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+pub use frames::SeenFiles;
+pub use outbox::{Message, Outbox, Totals};
+pub use transaction::{FrameRow, StoredEvent, Transaction};
+
+use crate::frame::ContentHash;
+use crate::watch::Stamp;
+
+/// Why the journal failed.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The directory can't be made.
+    #[error("state directory {}: {source}; create it or change state.directory", directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// SQLite failed.
+    #[error("journal {}: {source}{}", file.display(), advice(source))]
+    Database {
+        /// The journal.
+        file: PathBuf,
+        /// SQLite's error.
+        source: rusqlite::Error,
+    },
+    /// Another process has it.
+    #[error("journal {}: another arcticd is running on it; stop that one or give this trap its own state.directory", file.display())]
+    InUse {
+        /// The journal.
+        file: PathBuf,
+    },
+    /// Written by a later version.
+    #[error("journal {}: it has format {found}, this version writes {known}; install the newer arcticd again", file.display())]
+    Newer {
+        /// The journal.
+        file: PathBuf,
+        /// Its format.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// A message that can't be written as JSON.
+    #[error("a message can't be written: {0}")]
+    Message(#[from] serde_json::Error),
+}
+
+fn advice(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => "; free some space, the frame stays and is tried again",
+        Some(rusqlite::ErrorCode::ReadOnly) => "; the file system is read-only",
+        Some(rusqlite::ErrorCode::CannotOpen) => "; the directory must be writable for the daemon",
+        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+            "; the file is damaged: move it aside and start again"
+        }
+        _ => "",
+    }
+}
+
+/// What is known of a frame's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// Classified, its alert (if any) queued.
+    Done,
+    /// Could not be decoded or classified.
+    Failed,
+}
+
+/// The pipeline's door.
+pub struct Journal {
+    db: Connection,
+    file: PathBuf,
+    epoch: String,
+    max_entries: u64,
+    // Held as long as the daemon runs; the kernel lets go of it even after kill -9.
+    _lock: std::fs::File,
+}
+
+impl Journal {
+    /// Opens or creates the journal in `directory`; the outbox keeps at most `max_entries` messages.
+    ///
+    /// # Errors
+    /// [`JournalError`], among them [`JournalError::InUse`] while another daemon has it.
+    pub fn open(directory: &Path, max_entries: u64) -> Result<Self, JournalError> {
+        let wrong = |source| JournalError::Directory { directory: directory.to_owned(), source };
+        std::fs::create_dir_all(directory).map_err(wrong)?;
+        let file = directory.join("journal.sqlite");
+        let lock = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(directory.join("journal.lock"))
+            .map_err(wrong)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Err(JournalError::InUse { file }),
+            Err(std::fs::TryLockError::Error(source)) => return Err(wrong(source)),
+        }
+        let (db, epoch) = store::create(&file)?;
+        Ok(Self { db, file, epoch, max_entries, _lock: lock })
+    }
+
+    /// Id of this journal: a journal that was lost and begun anew has another one.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// The watcher's door.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn seen_files(&self) -> Result<SeenFiles, JournalError> {
+        Ok(SeenFiles::new(store::open(&self.file)?))
+    }
+
+    /// The link's door.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn outbox(&self) -> Result<Outbox, JournalError> {
+        Ok(Outbox::new(store::open(&self.file)?, self.file.clone(), self.epoch.clone()))
+    }
+
+    /// What is known of a frame with this content.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn known(&self, hash: &ContentHash) -> Result<Option<Known>, JournalError> {
+        let state: Option<String> = self
+            .db
+            .prepare_cached("SELECT state FROM frames WHERE hash = ?1")
+            .and_then(|mut query| query.query_row(params![hash.as_bytes()], |row| row.get(0)).optional())
+            .map_err(|source| self.wrong(source))?;
+        Ok(state.map(|state| if state == "done" { Known::Done } else { Known::Failed }))
+    }
+
+    /// Notes that the file `name` holds a frame that is known already: a copy, or a card put in again.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn note_copy(&mut self, name: &str, stamp: &Stamp, hash: &ContentHash) -> Result<(), JournalError> {
+        self.transaction(|transaction| transaction.note_file(name, stamp, hash))
+    }
+
+    /// Runs `work` in one transaction: all of it is on disk when this returns, or nothing is.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`JournalError::Database`].
+    pub fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Transaction) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        let wrong = |source| JournalError::Database { file: self.file.clone(), source };
+        let inner = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
+        let mut transaction = Transaction::new(inner, &self.file, &self.epoch, self.max_entries);
+        let result = work(&mut transaction)?;
+        transaction.commit()?;
+        Ok(result)
+    }
+
+    /// Ids of the events that are open: after a restart their time begins anew.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn open_events(&self) -> Result<Vec<String>, JournalError> {
+        let query = || -> rusqlite::Result<Vec<String>> {
+            let mut statement = self.db.prepare_cached("SELECT id FROM events WHERE open = 1")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        };
+        query().map_err(|source| self.wrong(source))
+    }
+
+    fn wrong(&self, source: rusqlite::Error) -> JournalError {
+        JournalError::Database { file: self.file.clone(), source }
+    }
+}

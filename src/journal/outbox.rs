@@ -1,0 +1,134 @@
+//! The durable queue between detection and broker: an entry leaves it only on its own acknowledgement.
+
+use std::path::PathBuf;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::JournalError;
+
+/// A message waiting for its acknowledgement; the body never changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its number in this journal.
+    pub seq: u64,
+    /// Last level of its topic.
+    pub topic: String,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// How the queue stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Waiting.
+    pub queued: u64,
+    /// Acknowledged since the journal began.
+    pub acked: u64,
+    /// Given up because the outbox was full.
+    pub dropped: u64,
+    /// Every number up to this one is acknowledged or among the dropped.
+    pub acked_through: u64,
+    /// Ranges of dropped numbers, first and last, the latest first; at most 20.
+    pub gaps: Vec<(u64, u64)>,
+}
+
+/// The link's door.
+pub struct Outbox {
+    db: Connection,
+    file: PathBuf,
+    epoch: String,
+}
+
+impl Outbox {
+    pub(super) fn new(db: Connection, file: PathBuf, epoch: String) -> Self {
+        Self { db, file, epoch }
+    }
+
+    /// Id of the journal.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// The most important and then oldest waiting messages that are not `in_flight`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn next(&self, in_flight: &dyn Fn(u64) -> bool, limit: usize) -> Result<Vec<Message>, JournalError> {
+        let query = || -> rusqlite::Result<Vec<Message>> {
+            let mut statement = self.db.prepare_cached(
+                "SELECT seq, topic, body FROM messages WHERE state = 'queued' ORDER BY priority DESC, seq",
+            )?;
+            let mut rows = statement.query([])?;
+            let mut messages = Vec::new();
+            while messages.len() < limit
+                && let Some(row) = rows.next()?
+            {
+                let seq = row.get::<_, i64>(0)? as u64;
+                if !in_flight(seq) {
+                    messages.push(Message { seq, topic: row.get(1)?, body: row.get(2)? });
+                }
+            }
+            Ok(messages)
+        };
+        query().map_err(|source| self.wrong(source))
+    }
+
+    /// Notes acknowledgements; returns once they are on disk. A message that was dropped meanwhile counts as
+    /// acknowledged: it arrived after all.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`]; the messages are then sent again, with the same ids.
+    pub fn acked(&mut self, seqs: &[u64]) -> Result<(), JournalError> {
+        let mut write = || -> rusqlite::Result<()> {
+            let transaction = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            {
+                let mut update =
+                    transaction.prepare_cached("UPDATE messages SET state = 'acked', body = NULL WHERE seq = ?1")?;
+                for seq in seqs {
+                    update.execute([*seq as i64])?;
+                }
+            }
+            transaction.commit()
+        };
+        write().map_err(|source| JournalError::Database { file: self.file.clone(), source })
+    }
+
+    /// How the queue stands.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn totals(&self) -> Result<Totals, JournalError> {
+        let query = || -> rusqlite::Result<Totals> {
+            let count = |state: &str| -> rusqlite::Result<u64> {
+                self.db
+                    .prepare_cached("SELECT count(*) FROM messages WHERE state = ?1")?
+                    .query_row(params![state], |row| row.get::<_, i64>(0))
+                    .map(|count| count as u64)
+            };
+            let last: i64 =
+                self.db.query_row("SELECT coalesce(max(seq), 0) FROM messages", [], |row| row.get(0))?;
+            let waiting: Option<i64> = self
+                .db
+                .query_row("SELECT min(seq) FROM messages WHERE state = 'queued'", [], |row| row.get(0))
+                .optional()?
+                .flatten();
+            let gaps = self
+                .db
+                .prepare_cached("SELECT first, last FROM gaps ORDER BY first DESC LIMIT 20")?
+                .query_map([], |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)))?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(Totals {
+                queued: count("queued")?,
+                acked: count("acked")?,
+                dropped: count("dropped")?,
+                acked_through: waiting.map_or(last, |first| first - 1) as u64,
+                gaps,
+            })
+        };
+        query().map_err(|source| self.wrong(source))
+    }
+
+    fn wrong(&self, source: rusqlite::Error) -> JournalError {
+        JournalError::Database { file: self.file.clone(), source }
+    }
+}

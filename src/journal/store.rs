@@ -1,0 +1,81 @@
+//! The tables, and how a connection is opened: write-ahead log, synced at each commit.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::JournalError;
+
+/// Format of the tables, kept in `user_version`.
+const FORMAT: i64 = 1;
+
+// `files` is the fast path (name and stamp), `frames` the identity (content). A message stays in `messages` after its
+// acknowledgement, without its body: the ledger that shows nothing was lost.
+const TABLES: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE frames (
+    hash BLOB PRIMARY KEY, name TEXT NOT NULL, camera TEXT, captured_at INTEGER,
+    state TEXT NOT NULL CHECK (state IN ('done', 'failed')), reason TEXT,
+    label TEXT, confidence REAL, alert INTEGER NOT NULL DEFAULT 0, head TEXT, processed_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE files (
+    name TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime INTEGER NOT NULL, inode INTEGER NOT NULL,
+    device INTEGER NOT NULL, hash BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE events (
+    id TEXT PRIMARY KEY, camera TEXT NOT NULL, label TEXT NOT NULL, first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL, frames INTEGER NOT NULL, best_confidence REAL NOT NULL, best TEXT NOT NULL,
+    last_hash TEXT NOT NULL, replayed INTEGER NOT NULL, open INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX events_by_place ON events (camera, label, last_at);
+CREATE INDEX events_open ON events (open) WHERE open = 1;
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, priority INTEGER NOT NULL, topic TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'acked', 'dropped')), body BLOB
+) STRICT;
+CREATE INDEX messages_queued ON messages (priority, seq) WHERE state = 'queued';
+CREATE TABLE gaps (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, reason TEXT NOT NULL) STRICT;
+";
+
+/// Opens the journal, making its tables if it is new; returns its epoch too.
+pub(super) fn create(file: &Path) -> Result<(Connection, String), JournalError> {
+    let mut db = open(file)?;
+    let wrong = |source| JournalError::Database { file: file.to_owned(), source };
+    let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(wrong)?;
+    if found > FORMAT {
+        return Err(JournalError::Newer { file: file.to_owned(), found, known: FORMAT });
+    }
+    if found == 0 {
+        let make = |db: &mut Connection| -> rusqlite::Result<()> {
+            let transaction = db.transaction()?;
+            transaction.execute_batch(TABLES)?;
+            transaction.execute(
+                "INSERT INTO meta (key, value) VALUES ('epoch', lower(hex(randomblob(8))))",
+                [],
+            )?;
+            transaction.pragma_update(None, "user_version", FORMAT)?;
+            transaction.commit()
+        };
+        make(&mut db).map_err(wrong)?;
+    }
+    let epoch: Option<String> = db
+        .query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0))
+        .optional()
+        .map_err(wrong)?;
+    Ok((db, epoch.unwrap_or_default()))
+}
+
+/// A further connection to an existing journal.
+pub(super) fn open(file: &Path) -> Result<Connection, JournalError> {
+    let prepare = || -> rusqlite::Result<Connection> {
+        let db = Connection::open(file)?;
+        // Waits for another connection's commit instead of failing.
+        db.busy_timeout(Duration::from_secs(30))?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.pragma_update(None, "synchronous", "FULL")?;
+        db.pragma_update(None, "cache_size", -1024)?;
+        Ok(db)
+    };
+    prepare().map_err(|source| JournalError::Database { file: file.to_owned(), source })
+}

@@ -1,0 +1,168 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use serde_json::json;
+
+struct World {
+    directory: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn open(&self, max_entries: u64) -> Journal {
+        Journal::open(self.directory.path(), max_entries).unwrap()
+    }
+}
+
+fn hash(number: u8) -> ContentHash {
+    ContentHash::of(&[number])
+}
+
+fn stamp() -> Stamp {
+    Stamp { size: 1, mtime_ns: 2, inode: 3, device: 4 }
+}
+
+fn queue(journal: &mut Journal, id: &str, priority: u8) -> u64 {
+    let body = |epoch: &str, seq: u64| json!({ "epoch": epoch, "seq": seq });
+    journal.transaction(|transaction| transaction.queue(id, priority, "detection", body)).unwrap()
+}
+
+fn seqs(outbox: &Outbox) -> Vec<u64> {
+    outbox.next(&|_| false, 100).unwrap().iter().map(|message| message.seq).collect()
+}
+
+#[test]
+fn a_frame_and_its_message_are_on_disk_together_or_not_at_all() {
+    let world = World::new();
+    let mut journal = world.open(100);
+    let row = FrameRow { name: "a.jpg", processed_at: "now", ..FrameRow::default() };
+    let failed: Result<(), JournalError> = journal.transaction(|transaction| {
+        transaction.put_frame(&hash(1), &row)?;
+        transaction.queue("id", 1, "detection", |_, seq| json!(seq))?;
+        Err(JournalError::InUse { file: "made up".into() })
+    });
+    assert!(failed.is_err());
+    assert_eq!(journal.known(&hash(1)).unwrap(), None);
+    assert!(seqs(&journal.outbox().unwrap()).is_empty());
+
+    journal
+        .transaction(|transaction| {
+            transaction.put_frame(&hash(1), &row)?;
+            transaction.queue("id", 1, "detection", |_, seq| json!(seq))
+        })
+        .unwrap();
+    assert_eq!(journal.known(&hash(1)).unwrap(), Some(Known::Done));
+    assert_eq!(seqs(&journal.outbox().unwrap()), [1]);
+}
+
+#[test]
+fn a_failed_frame_is_never_confused_with_one_where_nothing_was_found() {
+    let world = World::new();
+    let mut journal = world.open(100);
+    let row = FrameRow { name: "a.jpg", failed: Some("damaged"), processed_at: "now", ..FrameRow::default() };
+    journal.transaction(|transaction| transaction.put_frame(&hash(1), &row)).unwrap();
+    assert_eq!(journal.known(&hash(1)).unwrap(), Some(Known::Failed));
+}
+
+#[test]
+fn the_body_carries_the_number_and_epoch_it_was_queued_under() {
+    let world = World::new();
+    let mut journal = world.open(100);
+    queue(&mut journal, "a", 1);
+    queue(&mut journal, "b", 1);
+    let messages = journal.outbox().unwrap().next(&|_| false, 100).unwrap();
+    let second: serde_json::Value = serde_json::from_slice(&messages[1].body).unwrap();
+    assert_eq!(second, json!({ "epoch": journal.epoch(), "seq": 2 }));
+}
+
+#[test]
+fn important_messages_leave_first_and_the_old_before_the_new() {
+    let world = World::new();
+    let mut journal = world.open(100);
+    for (id, priority) in [("a", 0), ("b", 2), ("c", 1), ("d", 2)] {
+        queue(&mut journal, id, priority);
+    }
+    let outbox = journal.outbox().unwrap();
+    assert_eq!(seqs(&outbox), [2, 4, 3, 1]);
+    let rest = outbox.next(&|seq| seq == 2, 2).unwrap();
+    assert_eq!(rest.iter().map(|message| message.seq).collect::<Vec<_>>(), [4, 3]);
+}
+
+#[test]
+fn an_entry_stays_until_it_is_acknowledged_also_over_a_restart() {
+    let world = World::new();
+    let mut journal = world.open(100);
+    let epoch = journal.epoch().to_owned();
+    queue(&mut journal, "a", 1);
+    queue(&mut journal, "b", 1);
+    journal.outbox().unwrap().acked(&[1]).unwrap();
+    drop(journal);
+
+    let mut journal = world.open(100);
+    assert_eq!(journal.epoch(), epoch);
+    assert_eq!(seqs(&journal.outbox().unwrap()), [2]);
+    assert_eq!(queue(&mut journal, "c", 1), 3);
+    let totals = journal.outbox().unwrap().totals().unwrap();
+    assert_eq!((totals.queued, totals.acked, totals.acked_through), (2, 1, 1));
+}
+
+#[test]
+fn a_full_outbox_drops_the_least_important_and_oldest_and_reports_the_gap() {
+    let world = World::new();
+    let mut journal = world.open(3);
+    for (id, priority) in [("a", 2), ("b", 1), ("c", 1), ("d", 2), ("e", 2)] {
+        queue(&mut journal, id, priority);
+    }
+    let outbox = journal.outbox().unwrap();
+    assert_eq!(seqs(&outbox), [1, 4, 5]);
+    let totals = outbox.totals().unwrap();
+    assert_eq!((totals.dropped, totals.gaps.as_slice()), (2, [(2, 3)].as_slice()));
+}
+
+#[test]
+fn the_same_message_is_queued_only_once() {
+    let world = World::new();
+    let mut journal = world.open(100);
+    queue(&mut journal, "a", 1);
+    queue(&mut journal, "a", 1);
+    assert_eq!(seqs(&journal.outbox().unwrap()), [1]);
+}
+
+#[test]
+fn a_second_daemon_on_the_same_journal_is_refused() {
+    let world = World::new();
+    let _first = world.open(100);
+    assert!(matches!(Journal::open(world.directory.path(), 100), Err(JournalError::InUse { .. })));
+}
+
+#[test]
+fn a_journal_of_a_later_version_is_left_alone() {
+    let world = World::new();
+    drop(world.open(100));
+    let file = world.directory.path().join("journal.sqlite");
+    Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(Journal::open(world.directory.path(), 100), Err(JournalError::Newer { found: 99, .. })));
+}
+
+#[test]
+fn a_file_is_seen_only_with_the_very_same_stamp() {
+    use crate::watch::Seen;
+    let world = World::new();
+    let mut journal = world.open(100);
+    journal.note_copy("a.jpg", &stamp(), &hash(1)).unwrap();
+    let mut seen = journal.seen_files().unwrap();
+    assert!(seen.is_seen("a.jpg", &stamp()));
+    assert!(!seen.is_seen("a.jpg", &Stamp { mtime_ns: 3, ..stamp() }));
+    assert!(!seen.is_seen("b.jpg", &stamp()));
+}
+
+#[test]
+fn a_file_that_is_no_journal_gives_an_error_that_says_what_to_do() {
+    let world = World::new();
+    std::fs::write(world.directory.path().join("journal.sqlite"), b"this is no database, only some text.").unwrap();
+    let Err(error) = Journal::open(world.directory.path(), 100) else { panic!("it was opened") };
+    assert!(error.to_string().contains("move it aside"), "{error}");
+}

@@ -1,0 +1,265 @@
+//! One transaction of the pipeline: a frame marked done and its message queued, or neither.
+
+use std::path::Path;
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde::Serialize;
+
+use super::JournalError;
+use crate::detect::Event;
+use crate::frame::ContentHash;
+use crate::watch::Stamp;
+
+/// What is remembered of a frame.
+#[derive(Debug, Clone, Default)]
+pub struct FrameRow<'a> {
+    /// Path below the capture directory.
+    pub name: &'a str,
+    /// First sub-folder.
+    pub camera: Option<&'a str>,
+    /// Capture time, seconds since 1970.
+    pub captured_at: Option<i64>,
+    /// Why it failed; absent when it was classified.
+    pub failed: Option<&'a str>,
+    /// Label and its probability.
+    pub verdict: Option<(&'a str, f32)>,
+    /// Whether it alerted.
+    pub alert: bool,
+    /// Name and version of the head.
+    pub head: Option<&'a str>,
+    /// RFC 3339.
+    pub processed_at: &'a str,
+}
+
+/// An event as it is kept, with what its summary needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredEvent {
+    /// The grouping's part.
+    pub event: Event,
+    /// The camera, empty for none.
+    pub camera: String,
+    /// The label.
+    pub label: String,
+    /// The best frame's detection, as JSON.
+    pub best: String,
+    /// sha256 of the frame that joined last, hex.
+    pub last_hash: String,
+    /// Whether all its frames were replayed.
+    pub replayed: bool,
+}
+
+/// An open transaction; dropped without a commit it leaves no trace.
+pub struct Transaction<'a> {
+    inner: rusqlite::Transaction<'a>,
+    file: &'a Path,
+    epoch: &'a str,
+    max_entries: u64,
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) fn new(inner: rusqlite::Transaction<'a>, file: &'a Path, epoch: &'a str, max_entries: u64) -> Self {
+        Self { inner, file, epoch, max_entries }
+    }
+
+    pub(super) fn commit(self) -> Result<(), JournalError> {
+        let file = self.file;
+        self.inner.commit().map_err(|source| JournalError::Database { file: file.to_owned(), source })
+    }
+
+    /// Marks a frame as dealt with, for ever.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn put_frame(&mut self, hash: &ContentHash, frame: &FrameRow) -> Result<(), JournalError> {
+        let state = if frame.failed.is_some() { "failed" } else { "done" };
+        let (label, confidence) = frame.verdict.unzip();
+        self.inner
+            .prepare_cached(
+                "INSERT OR REPLACE INTO frames
+                 (hash, name, camera, captured_at, state, reason, label, confidence, alert, head, processed_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            )
+            .and_then(|mut insert| {
+                insert.execute(params![
+                    hash.as_bytes(),
+                    frame.name,
+                    frame.camera,
+                    frame.captured_at,
+                    state,
+                    frame.failed,
+                    label,
+                    confidence.map(f64::from),
+                    frame.alert,
+                    frame.head,
+                    frame.processed_at
+                ])
+            })
+            .map_err(|source| self.wrong(source))?;
+        Ok(())
+    }
+
+    /// Remembers which content the file `name` holds.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn note_file(&mut self, name: &str, stamp: &Stamp, hash: &ContentHash) -> Result<(), JournalError> {
+        self.inner
+            .prepare_cached(
+                "INSERT OR REPLACE INTO files (name, size, mtime, inode, device, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )
+            .and_then(|mut insert| {
+                insert.execute(params![
+                    name,
+                    stamp.size as i64,
+                    stamp.mtime_ns,
+                    stamp.inode as i64,
+                    stamp.device as i64,
+                    hash.as_bytes()
+                ])
+            })
+            .map_err(|source| self.wrong(source))?;
+        Ok(())
+    }
+
+    /// Events of a camera and label that reach into `from..=to` (seconds since 1970).
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn events_near(&self, camera: &str, label: &str, from: i64, to: i64) -> Result<Vec<StoredEvent>, JournalError> {
+        let query = || -> rusqlite::Result<Vec<StoredEvent>> {
+            self.inner
+                .prepare_cached(
+                    "SELECT * FROM events WHERE camera = ?1 AND label = ?2 AND last_at >= ?3 AND first_at <= ?4",
+                )?
+                .query_map(params![camera, label, from, to], stored_event)?
+                .collect()
+        };
+        query().map_err(|source| self.wrong(source))
+    }
+
+    /// The event with this id.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn event(&self, id: &str) -> Result<Option<StoredEvent>, JournalError> {
+        self.inner
+            .prepare_cached("SELECT * FROM events WHERE id = ?1")
+            .and_then(|mut query| query.query_row([id], stored_event).optional())
+            .map_err(|source| self.wrong(source))
+    }
+
+    /// Inserts or replaces an event.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn put_event(&mut self, stored: &StoredEvent) -> Result<(), JournalError> {
+        let event = &stored.event;
+        self.inner
+            .prepare_cached(
+                "INSERT OR REPLACE INTO events
+                 (id, camera, label, first_at, last_at, frames, best_confidence, best, last_hash, replayed, open)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            )
+            .and_then(|mut insert| {
+                insert.execute(params![
+                    event.id,
+                    stored.camera,
+                    stored.label,
+                    event.first_at,
+                    event.last_at,
+                    event.frames as i64,
+                    f64::from(event.best_confidence),
+                    stored.best,
+                    stored.last_hash,
+                    stored.replayed,
+                    event.open
+                ])
+            })
+            .map_err(|source| self.wrong(source))?;
+        Ok(())
+    }
+
+    /// Queues a message; `body` gets the epoch and the sequence number that it is to carry. Frozen from here on.
+    /// A message whose id was queued before is not queued again.
+    /// When the outbox is full the least important and oldest message goes, and its number is noted as a gap.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`], [`JournalError::Message`].
+    pub fn queue<T: Serialize>(
+        &mut self,
+        id: &str,
+        priority: u8,
+        topic: &str,
+        body: impl FnOnce(&str, u64) -> T,
+    ) -> Result<u64, JournalError> {
+        let last: i64 = self
+            .inner
+            .prepare_cached("SELECT coalesce(max(seq), 0) FROM messages")
+            .and_then(|mut query| query.query_row([], |row| row.get(0)))
+            .map_err(|source| self.wrong(source))?;
+        let seq = last + 1;
+        let body = serde_json::to_vec(&body(self.epoch, seq as u64))?;
+        self.inner
+            .prepare_cached(
+                "INSERT INTO messages (seq, id, priority, topic, state, body) VALUES (?1, ?2, ?3, ?4, 'queued', ?5)
+                 ON CONFLICT (id) DO NOTHING",
+            )
+            .and_then(|mut insert| insert.execute(params![seq, id, priority, topic, body]))
+            .map_err(|source| self.wrong(source))?;
+        self.bound().map_err(|source| self.wrong(source))?;
+        Ok(seq as u64)
+    }
+
+    /// Drops what is over the bound.
+    fn bound(&self) -> rusqlite::Result<()> {
+        let queued: i64 = self
+            .inner
+            .prepare_cached("SELECT count(*) FROM messages WHERE state = 'queued'")?
+            .query_row([], |row| row.get(0))?;
+        let over = queued - self.max_entries as i64;
+        if over <= 0 {
+            return Ok(());
+        }
+        let victims: Vec<i64> = self
+            .inner
+            .prepare_cached("SELECT seq FROM messages WHERE state = 'queued' ORDER BY priority, seq LIMIT ?1")?
+            .query_map([over], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        for seq in victims {
+            self.inner
+                .prepare_cached("UPDATE messages SET state = 'dropped', body = NULL WHERE seq = ?1")?
+                .execute([seq])?;
+            let stretched =
+                self.inner.prepare_cached("UPDATE gaps SET last = ?1 WHERE last = ?1 - 1")?.execute([seq])?;
+            if stretched == 0 {
+                self.inner
+                    .prepare_cached("INSERT OR IGNORE INTO gaps (first, last, reason) VALUES (?1, ?1, 'outbox full')")?
+                    .execute([seq])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, source: rusqlite::Error) -> JournalError {
+        JournalError::Database { file: self.file.to_owned(), source }
+    }
+}
+
+fn stored_event(row: &Row) -> rusqlite::Result<StoredEvent> {
+    let event = Event {
+        id: row.get("id")?,
+        first_at: row.get("first_at")?,
+        last_at: row.get("last_at")?,
+        frames: row.get::<_, i64>("frames")? as u64,
+        best_confidence: row.get::<_, f64>("best_confidence")? as f32,
+        open: row.get("open")?,
+    };
+    Ok(StoredEvent {
+        event,
+        camera: row.get("camera")?,
+        label: row.get("label")?,
+        best: row.get("best")?,
+        last_hash: row.get("last_hash")?,
+        replayed: row.get("replayed")?,
+    })
+}

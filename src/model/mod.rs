@@ -1,0 +1,199 @@
+//! Turns pixels into features (the frozen backbone) and features into scores (the head).
+//!
+//! Pure: bytes in, numbers out. [`source`] alone reads files.
+
+mod backbone;
+mod builtin;
+mod head;
+mod manifest;
+mod preprocess;
+pub mod source;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+pub use backbone::Backbone;
+pub use head::{Head, ScoresOutput};
+pub use manifest::{
+    BackboneManifest, Channels, HeadBackbone, HeadManifest, Input, Label, Layout, ManifestError, Output, Pooling,
+};
+pub use preprocess::{Normalisation, Preprocessing};
+
+use crate::frame::{self, FrameError, Pixels, Scale};
+
+/// Why a network could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The manifest is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The file is not the one its manifest describes.
+    #[error("{what}: sha256 is {found}, the manifest says {expected}; copy the file again, it is damaged or another one")]
+    Digest {
+        /// `backbone ID` or `head NAME`.
+        what: String,
+        /// As computed, hex.
+        found: String,
+        /// As declared, hex.
+        expected: String,
+    },
+    /// tract could not load or run the network.
+    #[error("{what}: {reason}")]
+    Network {
+        /// `backbone ID` or `head NAME`.
+        what: String,
+        /// What tract said.
+        reason: String,
+    },
+    /// There is no node to cut at.
+    #[error("backbone {id}: there is no node or tensor `{cut}` to cut at; near names: {near}")]
+    NoSuchNode {
+        /// The backbone's id.
+        id: String,
+        /// The name looked for.
+        cut: String,
+        /// Names that resemble it.
+        near: String,
+    },
+    /// The network's result has another shape than declared.
+    #[error("{what}: {problem}")]
+    Shape {
+        /// `backbone ID` or `head NAME`.
+        what: String,
+        /// Found and expected shapes.
+        problem: String,
+    },
+    /// The arithmetic of this machine gives other numbers than the manifest's.
+    #[error("backbone {id}: the self-test gives {found} where {expected} +- {tolerance} is expected ({place}); the file or this machine's arithmetic is broken")]
+    SelfTest {
+        /// The backbone's id.
+        id: String,
+        /// Which number differs.
+        place: String,
+        /// As computed.
+        found: f32,
+        /// As declared.
+        expected: f32,
+        /// Allowed absolute difference.
+        tolerance: f32,
+    },
+    /// Head and backbone do not belong together.
+    #[error("head {head} was trained on backbone {wants}, but the backbone is {has}; train the head on this backbone or set model.backbone to the other")]
+    Mismatch {
+        /// The head's name and version.
+        head: String,
+        /// Backbone named by the head.
+        wants: String,
+        /// Backbone that is loaded.
+        has: String,
+    },
+    /// A result that no decision can be made on.
+    #[error("{what}: the result holds a value that is not a number")]
+    NotFinite {
+        /// `backbone ID` or `head NAME`.
+        what: String,
+    },
+    /// The pixels could not be resized.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// A backbone and a head that fit each other.
+pub struct Model {
+    backbone: Backbone,
+    head: Head,
+}
+
+/// What the networks say of one frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// Label and probability (0 to 1, sum 1), in the head's order.
+    pub labels: Vec<(String, f32)>,
+    /// Time spent in resize, backbone and head.
+    pub timing: Timing,
+}
+
+/// Time per stage of one classification.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Timing {
+    /// Resize to the network's input, normalisation included.
+    pub resize: Duration,
+    /// Pixels to features.
+    pub backbone: Duration,
+    /// Features to probabilities.
+    pub head: Duration,
+}
+
+impl Model {
+    /// Joins a backbone and a head.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] if the head was trained on another backbone.
+    pub fn new(backbone: Backbone, head: Head) -> Result<Self, ModelError> {
+        let wanted = &head.manifest().backbone;
+        let found = backbone.manifest();
+        if wanted.id != found.id || wanted.sha256 != found.sha256 || wanted.features != backbone.features() {
+            return Err(ModelError::Mismatch {
+                head: head.title(),
+                wants: describe(&wanted.id, &wanted.sha256, wanted.features),
+                has: describe(&found.id, &found.sha256, backbone.features()),
+            });
+        }
+        Ok(Self { backbone, head })
+    }
+
+    /// The model inside the binary.
+    ///
+    /// # Errors
+    /// As loading any other; the tests see to it that this does not happen.
+    pub fn builtin() -> Result<Self, ModelError> {
+        Self::new(builtin::backbone(1)?, builtin::head()?)
+    }
+
+    /// The frozen network.
+    pub fn backbone(&self) -> &Backbone {
+        &self.backbone
+    }
+
+    /// The trained layers.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// How a file has to be decoded for this model: nearest-neighbour preprocessing needs every pixel.
+    pub fn wanted_scale(&self) -> Scale {
+        let input = &self.backbone.manifest().input;
+        Scale::for_resize(input.filter, input.width, input.height)
+    }
+
+    /// Resizes `pixels`, computes their features and scores them.
+    ///
+    /// # Errors
+    /// [`ModelError::Frame`] if they can't be resized, [`ModelError::NotFinite`] if the arithmetic broke down.
+    pub fn classify(&self, pixels: &Pixels) -> Result<Scores, ModelError> {
+        let input = &self.backbone.manifest().input;
+        let start = Instant::now();
+        let small = frame::resize(pixels, input.width, input.height, input.filter, input.fit)?;
+        let tensor = self.backbone.prepare(&small)?;
+        let resized = Instant::now();
+        let features = self.backbone.run(tensor)?;
+        let extracted = Instant::now();
+        let labels = self.head.score(&features)?;
+        let timing =
+            Timing { resize: resized - start, backbone: extracted - resized, head: extracted.elapsed() };
+        Ok(Scores { labels, timing })
+    }
+
+    /// Features of `pixels`: what a head is trained on. Length [`Backbone::features`].
+    ///
+    /// # Errors
+    /// As [`Model::classify`].
+    pub fn features(&self, pixels: &Pixels) -> Result<Vec<f32>, ModelError> {
+        self.backbone.features_of(pixels)
+    }
+}
+
+fn describe(id: &str, sha256: &str, features: usize) -> String {
+    format!("{id} ({}, {features} features)", sha256.get(..12).unwrap_or(sha256))
+}

@@ -1,0 +1,51 @@
+//! How long to wait before the next attempt to connect: doubling, with jitter, so that a fleet does not storm a broker
+//! that comes back.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Waiting times between attempts.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// The next wait: a random share, from half to all, of a time that doubles up to a minute.
+    pub(super) fn next(&mut self) -> Duration {
+        let full = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
+        self.failures = self.failures.saturating_add(1);
+        full.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+
+    /// Begins anew, after a connection that did some work.
+    pub(super) fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_minute_and_never_beyond() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<_> = (0..100).map(|_| backoff.next()).collect();
+        assert!(waits[0] <= FIRST && waits[0] >= FIRST / 2);
+        assert!(waits.iter().all(|wait| *wait <= LONGEST));
+        assert!(waits[20..].iter().all(|wait| *wait >= LONGEST / 2));
+    }
+
+    #[test]
+    fn a_reset_begins_with_short_waits_again() {
+        let mut backoff = Backoff::default();
+        for _ in 0..20 {
+            backoff.next();
+        }
+        backoff.reset();
+        assert!(backoff.next() <= FIRST);
+    }
+}

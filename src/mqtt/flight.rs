@@ -1,0 +1,115 @@
+//! Which message each acknowledgement belongs to. The client hands out packet ids only as it writes, in the order in
+//! which it was given the messages, so the two are paired in order.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+/// What was handed to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// An outbox entry.
+    Entry(u64),
+    /// The last word before a clean stop.
+    Farewell,
+    /// Health and the like: nobody waits for it.
+    Other,
+}
+
+/// What one connection has under way.
+#[derive(Debug, Default)]
+pub(super) struct Flight {
+    unnumbered: VecDeque<Sent>,
+    numbered: HashMap<u16, Sent>,
+    // Entries from hand-over until their acknowledgement is on disk.
+    entries: HashSet<u64>,
+    acknowledged: Vec<u64>,
+}
+
+impl Flight {
+    /// A QoS 1 message was handed to the client.
+    pub(super) fn sent(&mut self, sent: Sent) {
+        if let Sent::Entry(seq) = sent {
+            self.entries.insert(seq);
+        }
+        self.unnumbered.push_back(sent);
+    }
+
+    /// The client wrote the next message under this packet id.
+    pub(super) fn written(&mut self, packet: u16) {
+        if let Some(sent) = self.unnumbered.pop_front() {
+            self.numbered.insert(packet, sent);
+        }
+    }
+
+    /// The broker acknowledged a packet; entries wait in [`Flight::take_acknowledged`].
+    pub(super) fn acknowledged(&mut self, packet: u16) -> Option<Sent> {
+        let sent = self.numbered.remove(&packet)?;
+        if let Sent::Entry(seq) = sent {
+            self.acknowledged.push(seq);
+        }
+        Some(sent)
+    }
+
+    /// Whether an entry is under way, or acknowledged but not yet noted on disk.
+    pub(super) fn holds(&self, seq: u64) -> bool {
+        self.entries.contains(&seq)
+    }
+
+    /// Messages that are not acknowledged yet.
+    pub(super) fn under_way(&self) -> usize {
+        self.unnumbered.len() + self.numbered.len()
+    }
+
+    /// How many acknowledgements wait to be noted.
+    pub(super) fn waiting_acknowledgements(&self) -> usize {
+        self.acknowledged.len()
+    }
+
+    /// The acknowledged entries, to be noted on disk and then [`Flight::noted`].
+    pub(super) fn take_acknowledged(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.acknowledged)
+    }
+
+    /// These acknowledgements are on disk: the outbox does not offer the entries any more.
+    pub(super) fn noted(&mut self, seqs: &[u64]) {
+        for seq in seqs {
+            self.entries.remove(seq);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledgements_find_their_entries_whatever_their_order() {
+        let mut flight = Flight::default();
+        for sent in [Sent::Other, Sent::Entry(7), Sent::Entry(8)] {
+            flight.sent(sent);
+        }
+        for packet in [1, 2, 3] {
+            flight.written(packet);
+        }
+        assert_eq!(flight.acknowledged(3), Some(Sent::Entry(8)));
+        assert_eq!(flight.acknowledged(1), Some(Sent::Other));
+        assert_eq!(flight.acknowledged(2), Some(Sent::Entry(7)));
+        assert_eq!(flight.take_acknowledged(), [8, 7]);
+    }
+
+    #[test]
+    fn an_entry_is_held_until_its_acknowledgement_is_on_disk() {
+        let mut flight = Flight::default();
+        flight.sent(Sent::Entry(7));
+        flight.written(1);
+        flight.acknowledged(1);
+        let seqs = flight.take_acknowledged();
+        assert!(flight.holds(7));
+        flight.noted(&seqs);
+        assert!(!flight.holds(7));
+    }
+
+    #[test]
+    fn an_acknowledgement_for_nothing_is_ignored() {
+        assert_eq!(Flight::default().acknowledged(9), None);
+    }
+}

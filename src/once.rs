@@ -1,0 +1,75 @@
+//! `arcticd --once`: what the daemon would say of these images, without a broker or a journal.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use time::OffsetDateTime;
+
+use crate::classifier::{Classified, Classifier, FileFacts};
+use crate::config::Config;
+use crate::exit_code::ExitCode;
+use crate::model::source::{self, Origin};
+use crate::pipeline::read;
+
+/// Classifies `images` and prints each result; a bad one is reported on standard error and the others go on.
+///
+/// # Errors
+/// The model can't be loaded, or standard output is gone.
+pub fn run(config: &Config, images: &[PathBuf], json: bool) -> Result<ExitCode> {
+    let backbone = Origin::from_setting(&config.model.backbone);
+    let head = Origin::from_setting(&config.model.head);
+    let model = source::model(&backbone, &head, config.model.threads)?;
+    let classifier = Classifier::new(model, config.trap_name(), &config.alerts)?;
+    let mut out = io::stdout().lock();
+    let mut codes = Vec::with_capacity(images.len());
+    for image in images {
+        match look(&classifier, image) {
+            Ok(classified) => {
+                let printed = if json {
+                    serde_json::to_writer(&mut out, &classified.detection).map_err(io::Error::from).and_then(|()| writeln!(out))
+                } else {
+                    print(&mut out, image, &classified, images.len() > 1)
+                };
+                printed.context("standard output")?;
+                codes.push(ExitCode::Ok);
+            }
+            Err(error) => {
+                eprintln!("arcticd: {}: {error:#}", image.display());
+                codes.push(ExitCode::Failure);
+            }
+        }
+    }
+    out.flush().context("standard output")?;
+    Ok(ExitCode::of_parts(codes))
+}
+
+fn look(classifier: &Classifier, image: &Path) -> Result<Classified> {
+    let file = read(image, classifier.limits().max_bytes)?;
+    let name = image.to_string_lossy();
+    let facts = FileFacts { name: &name, camera: None, modified: file.modified };
+    Ok(classifier.classify(&file.bytes, &file.hash, &facts, OffsetDateTime::now_utc())?)
+}
+
+fn print(out: &mut impl Write, image: &Path, classified: &Classified, named: bool) -> io::Result<()> {
+    if named {
+        writeln!(out, "{}", image.display())?;
+    }
+    let mut labels = classified.scores.labels.clone();
+    labels.sort_by(|a, b| b.1.total_cmp(&a.1));
+    for (label, probability) in &labels {
+        writeln!(out, "{}: {probability:.4}", label.replace('_', " "))?;
+    }
+    let verdict = &classified.verdict;
+    let word = if verdict.alert { "ALERT" } else { "no alert" };
+    writeln!(out, "=> {word}: {} ({})", verdict.label.replace('_', " "), verdict.rule)?;
+    if let Some(partial) = &classified.partial {
+        writeln!(out, "   damaged file, decoded in part: {partial}")?;
+    }
+    let timing = classified.timing();
+    let stages =
+        [("decode", classified.decode), ("resize", timing.resize), ("backbone", timing.backbone), ("head", timing.head)];
+    let text: Vec<String> =
+        stages.iter().map(|(stage, took)| format!("{stage} {:.1} ms", took.as_secs_f64() * 1000.0)).collect();
+    writeln!(out, "   {}", text.join(", "))
+}

@@ -1,0 +1,349 @@
+//! From a settled file to a queued message: the daemon's one worker.
+//!
+//! A frame is its content: known content is noted and left alone. The frame is marked done in the same transaction that
+//! queues its message; a crash before it means the frame is looked at again, a crash after it that nothing is.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+
+use crate::classifier::{Classified, Classifier, FileFacts, rfc3339};
+use crate::config::Alerts;
+use crate::detect::{Event, Sighting, event};
+use crate::detection::{Detection, EventRef, EventState, Kind, event_id, message_id};
+use crate::frame::ContentHash;
+use crate::health::{Link, Status};
+use crate::journal::{FrameRow, Journal, JournalError, StoredEvent, Transaction};
+use crate::watch::{Candidate, Queue, Stamp};
+
+/// Topic of detections and event summaries.
+const TOPIC: &str = "detection";
+
+/// The outbox sends the highest first and drops the lowest first.
+mod priority {
+    pub const LIVE: u8 = 2;
+    pub const REPLAYED: u8 = 1;
+    pub const SUMMARY: u8 = 0;
+}
+
+/// Everything the worker needs.
+pub struct Pipeline {
+    classifier: Classifier,
+    journal: Journal,
+    alerts: Alerts,
+    trap: String,
+    queue: Arc<Queue>,
+    status: Arc<Status>,
+    // Told after each queued message.
+    outbox_filled: Arc<Notify>,
+    // When each open event last took a frame, on the monotonic clock: wall clocks jump.
+    active: HashMap<String, Instant>,
+}
+
+impl Pipeline {
+    /// A worker on `queue`; events that were open when the daemon last stopped get their full gap again.
+    ///
+    /// # Errors
+    /// [`JournalError`] if the open events can't be read.
+    pub fn new(
+        classifier: Classifier,
+        journal: Journal,
+        alerts: Alerts,
+        trap: String,
+        queue: Arc<Queue>,
+        status: Arc<Status>,
+        outbox_filled: Arc<Notify>,
+    ) -> Result<Self, JournalError> {
+        let now = Instant::now();
+        let active = journal.open_events()?.into_iter().map(|id| (id, now)).collect();
+        Ok(Self { classifier, journal, alerts, trap, queue, status, outbox_filled, active })
+    }
+
+    /// Works until the queue is closed. The frame in work is finished first; what waits is found again at the next start.
+    pub fn run(mut self) {
+        while !self.queue.is_closed() {
+            if let Some(candidate) = self.queue.pop(self.until_next_close()) {
+                self.process(&candidate);
+                self.queue.done(&candidate);
+            }
+            let (live, waiting) = self.queue.len();
+            self.status.backlog(live, waiting);
+            self.close_idle_events();
+        }
+    }
+
+    fn process(&mut self, candidate: &Candidate) {
+        match self.look(candidate) {
+            Ok(()) => self.status.warn("pipeline", None),
+            // Not marked in the journal: the next scan offers the file again.
+            Err(error) => {
+                tracing::error!(frame = candidate.name, "{error:#}; the frame stays and is tried again");
+                self.status.warn("pipeline", Some(format!("{}: {error:#}", candidate.name)));
+            }
+        }
+    }
+
+    fn look(&mut self, candidate: &Candidate) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let name = candidate.name.as_str();
+        let file = match read(&candidate.path, self.classifier.limits().max_bytes) {
+            Ok(file) => file,
+            // Moved away meanwhile: nothing to look at, nothing to keep.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                tracing::debug!(frame = name, "gone before it was read");
+                return Ok(());
+            }
+            Err(error) => return Err(anyhow::Error::new(error).context("the file can't be read")),
+        };
+        if file.stamp != candidate.stamp {
+            tracing::debug!(frame = name, "still changing, waiting for it to settle again");
+            return Ok(());
+        }
+        self.status.seen();
+        self.status.count(|counters| counters.frames += 1);
+        if self.journal.known(&file.hash)?.is_some() {
+            self.journal.note_copy(name, &file.stamp, &file.hash)?;
+            self.status.count(|counters| counters.copies += 1);
+            tracing::debug!(frame = name, "content known, not looked at again");
+            return Ok(());
+        }
+        let camera = name.split_once('/').map(|(camera, _)| camera);
+        let facts = FileFacts { name, camera, modified: file.modified };
+        let now = OffsetDateTime::now_utc();
+        match self.classifier.classify(&file.bytes, &file.hash, &facts, now) {
+            Ok(mut classified) => {
+                classified.detection.latency_ms = started.elapsed().as_millis() as u64;
+                classified.detection.replayed = !candidate.live || self.status.link() == Link::Down;
+                self.done(candidate, &file, classified)
+            }
+            Err(error) => {
+                tracing::warn!(frame = name, "not classified: {error}");
+                let reason = error.to_string();
+                let row = FrameRow {
+                    name,
+                    camera,
+                    failed: Some(&reason),
+                    processed_at: &rfc3339(now),
+                    ..FrameRow::default()
+                };
+                self.journal.transaction(|transaction| {
+                    transaction.put_frame(&file.hash, &row)?;
+                    transaction.note_file(name, &file.stamp, &file.hash)
+                })?;
+                self.status.count(|counters| counters.failed += 1);
+                Ok(())
+            }
+        }
+    }
+
+    /// One transaction: the frame is done, and what it has to say is queued.
+    fn done(&mut self, candidate: &Candidate, file: &FileRead, classified: Classified) -> anyhow::Result<()> {
+        let detection = &classified.detection;
+        let verdict = &classified.verdict;
+        let row = FrameRow {
+            name: &candidate.name,
+            camera: detection.camera.as_deref(),
+            captured_at: Some(classified.at),
+            failed: None,
+            verdict: Some((&verdict.label, verdict.confidence)),
+            alert: verdict.alert,
+            head: Some(&detection.model.head),
+            processed_at: &detection.processed_at,
+        };
+        let (alerts, trap) = (&self.alerts, &self.trap);
+        let told = self.journal.transaction(|transaction| {
+            transaction.put_frame(&file.hash, &row)?;
+            transaction.note_file(&candidate.name, &file.stamp, &file.hash)?;
+            if verdict.alert { alert(transaction, &classified, alerts, trap).map(Some) } else { Ok(None) }
+        })?;
+        self.status.classified();
+        self.status.count(|counters| {
+            counters.classified += 1;
+            counters.alerts += u64::from(verdict.alert);
+        });
+        if let Some(partial) = &classified.partial {
+            tracing::warn!(frame = candidate.name, "decoded in part: {partial}");
+        }
+        match told {
+            Some(told) => {
+                tracing::info!(
+                    frame = candidate.name,
+                    confidence = %detection.confidence,
+                    event = told.event,
+                    published = told.published,
+                    "{}",
+                    verdict.label
+                );
+                self.active.insert(told.event, Instant::now());
+                self.outbox_filled.notify_one();
+            }
+            None => tracing::debug!(frame = candidate.name, confidence = %detection.confidence, "{}", verdict.label),
+        }
+        Ok(())
+    }
+
+    /// How long nothing needs doing unless a frame comes.
+    fn until_next_close(&self) -> Duration {
+        const IDLE: Duration = Duration::from_secs(3600);
+        let gap = Duration::from_secs(self.alerts.gap_s);
+        self.active.values().map(|last| gap.saturating_sub(last.elapsed())).min().unwrap_or(IDLE).min(IDLE)
+    }
+
+    fn close_idle_events(&mut self) {
+        let gap = Duration::from_secs(self.alerts.gap_s);
+        // Frames still waiting may belong to an open event.
+        if self.active.is_empty() || !self.queue.is_empty() {
+            return;
+        }
+        let idle: Vec<String> =
+            self.active.iter().filter(|(_, last)| last.elapsed() >= gap).map(|(id, _)| id.clone()).collect();
+        for id in idle {
+            match self.close_event(&id) {
+                Ok(()) => {
+                    self.active.remove(&id);
+                    self.outbox_filled.notify_one();
+                }
+                Err(error) => {
+                    tracing::error!(event = id, "{error:#}; the event stays open and is closed later");
+                    self.active.insert(id, Instant::now());
+                }
+            }
+        }
+    }
+
+    fn close_event(&mut self, id: &str) -> anyhow::Result<()> {
+        let offline = self.status.link() == Link::Down;
+        let trap = &self.trap;
+        self.journal.transaction(|transaction| {
+            let Some(mut stored) = transaction.event(id)? else { return Ok(()) };
+            stored.event.open = false;
+            transaction.put_event(&stored)?;
+            let mut summary: Detection = serde_json::from_str(&stored.best)?;
+            summary.kind = Kind::EventClosed;
+            // From the last frame: an event that a late frame opens again closes with another message.
+            summary.id = message_id(trap, &stored.last_hash, Kind::EventClosed);
+            summary.replayed = stored.replayed || offline;
+            summary.processed_at = rfc3339(OffsetDateTime::now_utc());
+            if let Some(event) = &mut summary.event {
+                event.state = EventState::Closed;
+                event.frames = stored.event.frames;
+            }
+            let message = summary.id.clone();
+            transaction.queue(&message, priority::SUMMARY, TOPIC, |epoch, seq| numbered(summary, epoch, seq))?;
+            Ok(())
+        })?;
+        tracing::info!(event = id, "closed");
+        Ok(())
+    }
+}
+
+/// What came of an alert.
+struct Told {
+    event: String,
+    published: bool,
+}
+
+fn alert(
+    transaction: &mut Transaction,
+    classified: &Classified,
+    alerts: &Alerts,
+    trap: &str,
+) -> Result<Told, JournalError> {
+    let mut detection = classified.detection.clone();
+    let camera = detection.camera.clone().unwrap_or_default();
+    let gap = alerts.gap_s as i64;
+    let sighting = Sighting {
+        event_id: event_id(trap, detection.camera.as_deref(), &detection.label, &detection.frame.sha256),
+        at: classified.at,
+        confidence: detection.confidence,
+    };
+    let (from, to) = (sighting.at.saturating_sub(gap), sighting.at.saturating_add(gap));
+    let near = transaction.events_near(&camera, &detection.label, from, to)?;
+    let events: Vec<Event> = near.iter().map(|stored| stored.event.clone()).collect();
+    let placement = event::place(&events, &sighting, gap, alerts.policy);
+    let before = near.into_iter().find(|stored| stored.event.id == placement.event.id);
+    let best_frame = match &before {
+        Some(stored) if !placement.best => serde_json::from_str::<Detection>(&stored.best)?.frame.name,
+        _ => detection.frame.name.clone(),
+    };
+    detection.event = Some(EventRef {
+        id: placement.event.id.clone(),
+        frame_in_event: placement.event.frames,
+        state: placement.state,
+        frames: placement.event.frames,
+        best_frame,
+    });
+    let replayed = detection.replayed && before.as_ref().is_none_or(|stored| stored.replayed);
+    let best = match before {
+        Some(stored) if !placement.best => stored.best,
+        _ => serde_json::to_string(&detection)?,
+    };
+    let told = Told { event: placement.event.id.clone(), published: placement.publish };
+    transaction.put_event(&StoredEvent {
+        event: placement.event,
+        camera,
+        label: detection.label.clone(),
+        best,
+        last_hash: detection.frame.sha256.clone(),
+        replayed,
+    })?;
+    if placement.publish {
+        let priority = if detection.replayed { priority::REPLAYED } else { priority::LIVE };
+        let id = detection.id.clone();
+        transaction.queue(&id, priority, TOPIC, |epoch, seq| numbered(detection, epoch, seq))?;
+    }
+    Ok(told)
+}
+
+fn numbered(mut detection: Detection, epoch: &str, seq: u64) -> Detection {
+    detection.epoch = Some(epoch.to_owned());
+    detection.seq = Some(seq);
+    detection
+}
+
+/// A file's content and what the system says of it.
+pub struct FileRead {
+    /// The whole file, or nothing if it is larger than allowed.
+    pub bytes: Vec<u8>,
+    /// Of the whole file.
+    pub hash: ContentHash,
+    /// As of the open file.
+    pub stamp: Stamp,
+    /// Modification time.
+    pub modified: OffsetDateTime,
+}
+
+/// Reads one regular file.
+///
+/// # Errors
+/// Those of the system; a FIFO or device is refused without blocking on it.
+pub fn read(path: &Path, max_bytes: u64) -> io::Result<FileRead> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let mut file = File::options().read(true).custom_flags(nonblocking).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len().min(max_bytes) as usize);
+    // One byte more than allowed, so that the decoder refuses it by its size.
+    (&mut file).take(max_bytes + 1).read_to_end(&mut bytes)?;
+    let hash = ContentHash::of(&bytes);
+    let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    Ok(FileRead { bytes, hash, stamp: Stamp::from(&file.metadata()?), modified: utc(modified) })
+}
+
+/// A system time as a calendar date; one beyond the calendar becomes 1970.
+fn utc(time: SystemTime) -> OffsetDateTime {
+    let nanoseconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => after.as_nanos() as i128,
+        Err(before) => -(before.duration().as_nanos() as i128),
+    };
+    OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
