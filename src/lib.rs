@@ -10,10 +10,18 @@
 //! * [`mqtt`] drains the queue to the broker, an entry gone only on its own acknowledgement; without a broker
 //!   [`console`] prints it.
 //!
-//! [`config`] is what the engineer edits, [`cli`] what the engineer types, [`exit_code`] what scripts read.
+//! What joins them: [`classifier`] is one frame from bytes to a [`detection`], pure, and shared with [`once`];
+//! [`pipeline`] is the daemon's worker around it; [`daemon`] starts and stops everything; [`health`] is what it knows of
+//! itself. At the door stand [`cli`], [`config`], [`check`], [`log`] and [`exit_code`].
 
+pub mod check;
+pub mod classifier;
 pub mod cli;
 pub mod config;
+pub mod console;
+pub mod daemon;
+pub mod detect;
+pub mod detection;
 pub mod exit_code;
 pub mod frame;
 pub mod health;
