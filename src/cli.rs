@@ -25,14 +25,17 @@ Examples:
   arcticd --once *.jpg --json           the same as JSON, an object a line
 
 Configuration:
-  /etc/arcticd/arcticd.toml, or the file after --config. Without a file the built-in defaults hold: frames from
-  ./captures, alerts as JSON lines on standard output.
+  /etc/arcticd/arcticd.toml, or the file after --config. Without a file the
+  built-in defaults hold: frames from ./captures, alerts as JSON lines on
+  standard output.
 
 Environment:
-  ARCTICD_<SECTION>_<KEY>   sets one key over the file, e.g. ARCTICD_MQTT_URL=mqtts://broker:8883 or
-                            ARCTICD_ALERTS_LABELS=polar_bear,walrus. Empty counts as not set.
-  CREDENTIALS_DIRECTORY     where systemd puts the credential mqtt_password. A password is never taken from the
-                            command line or from an ARCTICD_ variable.
+  ARCTICD_<SECTION>_<KEY>   sets one key over the file; empty counts as not set:
+                            ARCTICD_MQTT_URL=mqtts://broker:8883
+                            ARCTICD_ALERTS_LABELS=polar_bear,walrus
+  CREDENTIALS_DIRECTORY     where systemd puts the credential mqtt_password;
+                            a password is never taken from the command line
+                            or from an ARCTICD_ variable
 
 Exit codes:
   0   done

@@ -155,8 +155,16 @@ fn class_of(pattern: &str) -> &str {
 
 fn matches_class(pattern: &str, text: &str) -> bool {
     let class: Vec<char> = class_of(pattern).chars().collect();
-    let allowed = |c: char| class.windows(3).any(|w| w[1] == '-' && (w[0]..=w[2]).contains(&c)) || class.contains(&c);
-    !text.is_empty() && text.chars().all(allowed)
+    !text.is_empty() && text.chars().all(|c| in_class(&class, c))
+}
+
+/// A dash between two characters spans a range; one at the end stands for itself.
+fn in_class(class: &[char], c: char) -> bool {
+    match class {
+        [from, '-', to, rest @ ..] => (*from..=*to).contains(&c) || in_class(rest, c),
+        [one, rest @ ..] => *one == c || in_class(rest, c),
+        [] => false,
+    }
 }
 
 fn describe_class(pattern: &str) -> String {

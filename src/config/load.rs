@@ -13,7 +13,7 @@ use super::env::overlay;
 use super::error::{ConfigError, Place, Problem};
 use super::locate::Document;
 use super::rules;
-use super::schema::{lookup, shared};
+use super::schema::shared;
 
 /// The file that is read when none is named; it need not exist.
 pub const DEFAULT_PATH: &str = "/etc/arcticd/arcticd.toml";
@@ -142,11 +142,9 @@ fn settle(
     let mut findings = check(shared(), &document.root);
     findings.extend(rules::contradictions(&document.root));
     let mut problems = std::mem::take(&mut document.problems);
+    // A variable over a date or an infinity has mended it.
+    problems.retain(|problem| document.place(&problem.key) == problem.place);
     problems.extend(findings.into_iter().map(|(key, message)| Problem { place: document.place(&key), key, message }));
-    // A variable over a date or an infinity mends it.
-    problems.retain(|problem| {
-        lookup(&document.root, &problem.key).is_none() || document.place(&problem.key) == problem.place
-    });
     if !problems.is_empty() {
         problems.sort_by(|one, other| one.place.cmp(&other.place));
         return Err(ConfigError::Wrong { problems });

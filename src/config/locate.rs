@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn places_count_lines_and_columns_from_one_in_characters() {
-        let text = "trap = 'x'\n[mqtt]\n  url = 'm'\nα = 1\nl = { a = [1, 'é', 3] }\n";
+        let text = "trap = 'x'\n[mqtt]\n  url = 'm'\n'α' = 1\nl = { a = [1, 'é', 3] }\n";
         let document = Document::parse(Path::new("a.toml"), text).unwrap();
         assert_eq!(document.place("trap"), at(1, 1));
         assert_eq!(document.place("mqtt"), at(2, 2));
