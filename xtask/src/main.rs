@@ -1,12 +1,10 @@
 //! The project's daily commands, as `cargo xtask <command>`.
 
 use std::env;
-use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
-use arcticd::cli::{self, Shell};
 
 const HELP: &str = "\
 The daily commands of arcticd.
@@ -33,33 +31,12 @@ fn run() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         [] | ["--help" | "-h" | "help"] => println!("{HELP}"),
-        ["schema"] => write(&root().join("schema/config.schema.json"), arcticd::config::schema_text().as_bytes())?,
-        ["man"] => man(&root().join("target/man"))?,
-        ["man", directory] => man(Path::new(directory))?,
-        ["completions"] => completions(&root().join("target/completions"))?,
-        ["completions", directory] => completions(Path::new(directory))?,
+        // In an example, and not here: linked to this tool, the library would be built a second time, with other features.
+        ["schema" | "man" | "completions"] | ["man" | "completions", _] => {
+            cargo(&[&["run", "--quiet", "--locked", "--example", "generate", "--"], &arguments[..]].concat())?;
+        }
         ["ci"] => ci()?,
         _ => bail!("no such command: {}\n\n{HELP}", arguments.join(" ")),
-    }
-    Ok(())
-}
-
-/// A page for the program and one for each of its commands.
-fn man(directory: &Path) -> Result<()> {
-    create(directory)?;
-    clap_mangen::generate_to(cli::command(), directory)
-        .with_context(|| format!("cannot write man pages into {}", directory.display()))?;
-    println!("{}", directory.display());
-    Ok(())
-}
-
-fn completions(directory: &Path) -> Result<()> {
-    create(directory)?;
-    // Named as each shell looks for them.
-    for (shell, name) in [(Shell::Bash, "arcticd"), (Shell::Zsh, "_arcticd"), (Shell::Fish, "arcticd.fish")] {
-        let mut script = Vec::new();
-        cli::write_completions(shell, &mut script)?;
-        write(&directory.join(name), &script)?;
     }
     Ok(())
 }
@@ -75,16 +52,6 @@ fn cargo(arguments: &[&str]) -> Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo).args(arguments).current_dir(root()).status().context("cannot start cargo")?;
     ensure!(status.success(), "cargo {} failed", arguments.join(" "));
-    Ok(())
-}
-
-fn create(directory: &Path) -> Result<()> {
-    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))
-}
-
-fn write(path: &Path, content: &[u8]) -> Result<()> {
-    fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{}", path.display());
     Ok(())
 }
 
