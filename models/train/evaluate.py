@@ -1,0 +1,98 @@
+"""Measures the exported backbone and head on photos kept out of everything before.
+
+Usage: evaluate.py PHOTOS WORK OUT [--split test]
+"""
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+import photos
+from export import Backbone
+from head import ANIMALS, BEAR
+from student import INPUT
+
+
+def wilson(hits, total):
+    """95 % interval of a proportion; unlike the normal one it is honest for few photos."""
+    z, p = 1.96, hits / total
+    centre = p + z * z / (2 * total)
+    spread = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    return [round((centre - spread) / scale, 4), round((centre + spread) / scale, 4)]
+
+
+def share(mask):
+    hits, total = int(mask.sum()), len(mask)
+    return {
+        "hits": hits,
+        "of": total,
+        "share": round(hits / total, 4),
+        "wilson_95": wilson(hits, total),
+    }
+
+
+def probabilities(photo_dir, split, out):
+    backbone = Backbone(out / "backbone.onnx")
+    head = onnxruntime.InferenceSession(str(out / "head" / "head.onnx"))
+    rows, labels = [], []
+    for path, label in photos.labelled(photo_dir, split):
+        features = backbone.features(photos.stretch(photos.load(path), INPUT))
+        rows.append(head.run(["probabilities"], {"features": features[None]})[0][0])
+        labels.append(label)
+    return np.array(rows), np.array(labels)
+
+
+def evaluate(scores, labels, threshold):
+    named = scores.argmax(1)
+    classes = range(len(photos.LABELS))
+    confusion = [[int(((labels == t) & (named == n)).sum()) for n in classes] for t in classes]
+    animal = labels != photos.OTHER
+    right = scores[:, ANIMALS].argmax(1) == labels
+    alerts = scores[:, BEAR] >= threshold
+    small = animal & (labels != BEAR)
+    return {
+        "images": len(labels),
+        "labels": list(photos.LABELS),
+        "balanced_accuracy": round(
+            float(np.mean([row[i] / sum(row) for i, row in enumerate(confusion)])), 4
+        ),
+        "confusion": confusion,
+        "animals": share(right[animal]),
+        "each_animal": {photos.LABELS[c]: share(right[labels == c]) for c in classes if c != photos.OTHER},
+        "operating_point": {
+            "label": photos.LABELS[BEAR],
+            "threshold": threshold,
+            "recall": share(alerts[labels == BEAR]),
+            "false_alerts_other": share(alerts[labels == photos.OTHER]),
+            "false_alerts_fox_walrus": share(alerts[small]),
+        },
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--split", default="test")
+    args = parser.parse_args()
+    path = args.out / "head" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    threshold = manifest["labels"][BEAR]["threshold"]
+    scores, labels = probabilities(args.photos, args.split, args.out)
+    measured = evaluate(scores, labels, threshold)
+    print(json.dumps(measured, indent=1))
+    # Only a held-out split's figures may stand in the files that travel.
+    if args.split == "test":
+        manifest["evaluation"] = measured
+        path.write_text(json.dumps(manifest, indent=1) + "\n")
+        (args.work / "evaluation.json").write_text(json.dumps(measured, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""Writes the trained student as ONNX with 8-bit weights, and its manifest.
+
+Usage: export.py WORK OUT
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from crops import FEATURES as TEACHER_FEATURES
+from distill import Crops
+from photos import normalise
+from student import FEATURES, INPUT, Student
+
+ID = f"arcticnet-{INPUT}-v1"
+TOLERANCE = 0.001
+STATISTICS_BATCHES = 32
+
+
+def recompute_statistics(student, crops):
+    """Batch-norm statistics of the averaged weights: no average over training fits those."""
+    norms = [module for module in student.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    student.train()
+    with torch.no_grad():
+        for _ in range(STATISTICS_BATCHES):
+            student(crops.batch(64)[0])
+    student.eval()
+
+
+class Graph:
+    """Collects the nodes of the exported network; each method returns its output's name."""
+
+    def __init__(self, eight_bit):
+        self.eight_bit, self.nodes, self.tensors = eight_bit, [], []
+
+    def constant(self, name, array):
+        self.tensors.append(numpy_helper.from_array(array, name))
+        return name
+
+    def node(self, kind, inputs, output, **attributes):
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+
+    def weights(self, name, values):
+        if not self.eight_bit:
+            return self.constant(f"{name}.weight", values)
+        scale = np.abs(values).reshape(len(values), -1).max(1).clip(1e-8) / 127
+        levels = np.rint(values / scale[:, None, None, None]).astype(np.int8)
+        inputs = [
+            self.constant(f"{name}.levels", levels),
+            self.constant(f"{name}.scale", scale.astype(np.float32)),
+            self.constant(f"{name}.zero", np.zeros(len(values), np.int8)),
+        ]
+        return self.node("DequantizeLinear", inputs, f"{name}.weight", axis=0)
+
+    def conv(self, x, name, module, output=None):
+        """A convolution with its batch norm folded in, and its ReLU where it has one."""
+        convolution, norm = module[0], module[1]
+        factor = (norm.weight / torch.sqrt(norm.running_var + norm.eps)).detach()
+        values = (convolution.weight.detach() * factor[:, None, None, None]).numpy()
+        bias = (norm.bias - norm.running_mean * factor).detach().numpy()
+        inputs = [x, self.weights(name, np.ascontiguousarray(values)), self.constant(f"{name}.bias", bias)]
+        side, pad = convolution.kernel_size[0], convolution.padding[0]
+        x = self.node(
+            "Conv",
+            inputs,
+            f"{name}.conv",
+            kernel_shape=[side, side],
+            strides=list(convolution.stride),
+            pads=[pad] * 4,
+        )
+        return self.node("Relu", [x], output or f"{name}.relu") if len(module) == 3 else x
+
+
+def build(student, eight_bit=True):
+    graph = Graph(eight_bit)
+    x = graph.conv("image", "stem", student.stem)
+    for s, stage in enumerate(student.stages):
+        for b, block in enumerate(stage):
+            name, start = f"stage{s}.{b}", x
+            x = graph.conv(x, f"{name}.filter", block.body[0])
+            x = graph.conv(x, f"{name}.mix", block.body[1])
+            if block.residual:
+                x = graph.node("Add", [start, x], f"{name}.sum")
+    x = graph.conv(x, "top", student.top, output="feature_map")
+    x = graph.node("GlobalAveragePool", [x], "pooled")
+    graph.node("Flatten", [x], "features", axis=1)
+    side = INPUT // 32
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            ID,
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, INPUT, INPUT])],
+            [helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, FEATURES])],
+            graph.tensors,
+            value_info=[
+                helper.make_tensor_value_info("feature_map", TensorProto.FLOAT, [1, FEATURES, side, side])
+            ],
+        ),
+        producer_name="arcticd",
+        opset_imports=[helper.make_opsetid("", 13)],
+        ir_version=8,
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+class Backbone:
+    """The exported file in onnxruntime; everything measured is measured on this."""
+
+    def __init__(self, model):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        source = model if isinstance(model, bytes) else str(model)
+        self.session = onnxruntime.InferenceSession(source, options, ["CPUExecutionProvider"])
+
+    def features(self, pixels):
+        return self.session.run(["features"], {"image": normalise(pixels[None])})[0][0]
+
+
+def self_test_pixels():
+    """The pattern the daemon generates for its own check."""
+    y, x, c = np.mgrid[0:INPUT, 0:INPUT, 0:3]
+    return ((31 * x + 17 * y + 85 * c + x * y) % 256).astype(np.uint8)
+
+
+def manifest(sha256, features):
+    first = ", ".join(f"{value:.6f}" for value in features[:16])
+    return f"""format = 1
+id = "{ID}"
+description = "Dense residual network of {INPUT}x{INPUT} frames, distilled from an ImageNet MobileNetV2; 8-bit weights"
+file = "backbone.onnx"
+sha256 = "{sha256}"
+licence = "MIT OR Apache-2.0"
+
+[input]
+width = {INPUT}
+height = {INPUT}
+layout = "nchw"
+channels = "rgb"
+filter = "triangle"
+fit = "stretch"
+preprocessing = "symmetric"
+
+[output]
+cut = "feature_map"
+pooling = "average"
+features = {FEATURES}
+
+# pixel(x, y, c) = (31 x + 17 y + 85 c + x y) mod 256, and its features in onnxruntime.
+[self_test]
+first = [{first}]
+mean = {features.mean():.6f}
+tolerance = {TOLERANCE}
+"""
+
+
+def measure(backbones, crops):
+    """How far 8-bit weights move the features, and how near both are to the teacher's."""
+    generator = np.random.default_rng(0)
+    shard = crops.shards[0]
+    rows = np.sort(generator.choice(len(shard["images"]), 256, replace=False))
+    teacher = crops.real(TEACHER_FEATURES, shard[str(TEACHER_FEATURES)][rows]).numpy()
+    exact, rounded = (
+        np.stack([backbone.features(shard["images"][row]) for row in rows]) for backbone in backbones
+    )
+
+    def cosine(a, b):
+        return float(np.mean((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)))
+
+    return {
+        "eight_bit_relative_error": float(np.linalg.norm(rounded - exact) / np.linalg.norm(exact)),
+        "eight_bit_cosine": cosine(rounded, exact),
+        "teacher_cosine": cosine(rounded, teacher),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args()
+    state = torch.load(args.work / "checkpoint.pt")
+    student = Student()
+    student.load_state_dict(state["smooth"])
+    crops = Crops(args.work / "crops", np.random.default_rng(1))
+    recompute_statistics(student, crops)
+
+    model = build(student)
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "backbone.onnx").write_bytes(model)
+    backbone = Backbone(model)
+    features = backbone.features(self_test_pixels())
+    (args.out / "backbone.toml").write_text(manifest(hashlib.sha256(model).hexdigest(), features))
+    measured = {
+        "samples": state["samples"],
+        "minutes": round(state["spent"] / 60, 1),
+        "crops": sum(len(shard["images"]) for shard in crops.shards),
+        "parameters": sum(p.numel() for p in student.parameters()),
+        "bytes": len(model),
+        **measure((Backbone(build(student, eight_bit=False)), backbone), crops),
+    }
+    (args.work / "backbone.json").write_text(json.dumps(measured, indent=1))
+    print(json.dumps(measured, indent=1))
+
+
+if __name__ == "__main__":
+    main()
