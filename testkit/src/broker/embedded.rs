@@ -1,10 +1,9 @@
 //! rumqttd in this process: for machines with nothing but Rust. It keeps nothing on disk.
 
-use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::JoinHandle;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rumqttd::protocol::v4::V4;
 use rumqttd::{ConnectionSettings, LinkType, Router, RouterConfig, Server, ServerSettings};
 use tokio::sync::oneshot;
@@ -40,6 +39,8 @@ impl Embedded {
     /// # Errors
     /// The port is taken.
     pub fn start_on(port: u16) -> Result<Self> {
+        // Someone else's broker must not be taken for ours.
+        ensure!(!accepts(port), "port {port} is taken");
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("embedded-broker".into())

@@ -8,10 +8,11 @@ mod network;
 mod regression;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use arcticd::classifier::rfc3339;
 use arcticd::frame::{self, ContentHash, Limits, Scale};
 use arcticd::model::source::{self, Origin};
@@ -25,7 +26,7 @@ use regression::Regression;
 /// Scenes to be shown have seeds from here on; those below are for fitting.
 pub const FIRST_SHOWN_SEED: u64 = 1_000;
 
-const FITTED_PER_KIND: u64 = 16;
+const FITTED_PER_KIND: u64 = 20;
 const HELD_OUT_PER_KIND: u64 = 6;
 /// As the daemon is shown them.
 const SIDES: (u32, u32) = (640, 480);
@@ -175,19 +176,32 @@ fn class_of(wanted: Scene) -> usize {
     Scene::ALL.iter().position(|scene| *scene == wanted).unwrap_or(0)
 }
 
-/// Through the same file format and decoder as the frames of a trap.
-fn examples(backbone: &Backbone, seeds: std::ops::Range<u64>) -> Result<Vec<Example>> {
-    let input = &backbone.manifest().input;
-    let scale = Scale::for_resize(input.filter, input.width, input.height);
-    let mut examples = Vec::new();
-    for seed in seeds {
-        for scene in Scene::ALL {
-            let file = scene.jpeg(seed, SIDES.0, SIDES.1)?;
-            let frame = frame::decode(&file, scale, &Limits::default())?;
-            examples.push(Example { scene, features: backbone.features_of(&frame.pixels)? });
+/// All kinds of scenes with these seeds, on all processors.
+fn examples(backbone: &Backbone, seeds: Range<u64>) -> Result<Vec<Example>> {
+    let scenes: Vec<(Scene, u64)> = seeds.flat_map(|seed| Scene::ALL.map(|scene| (scene, seed))).collect();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = scenes.len().div_ceil(workers).max(1);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = scenes
+            .chunks(share)
+            .map(|part| scope.spawn(|| part.iter().map(|(scene, seed)| example(backbone, *scene, *seed)).collect()))
+            .collect();
+        let mut examples = Vec::new();
+        for part in parts {
+            let part: Result<Vec<Example>> = part.join().map_err(|_| anyhow!("looking at a scene panicked"))?;
+            examples.extend(part?);
         }
-    }
-    Ok(examples)
+        Ok(examples)
+    })
+}
+
+/// Through the same file format and decoder as the frames of a trap.
+fn example(backbone: &Backbone, scene: Scene, seed: u64) -> Result<Example> {
+    let input = &backbone.manifest().input;
+    let file = scene.jpeg(seed, SIDES.0, SIDES.1)?;
+    let frame =
+        frame::decode(&file, Scale::for_resize(input.filter, input.width, input.height), &Limits::default())?;
+    Ok(Example { scene, features: backbone.features_of(&frame.pixels)? })
 }
 
 /// Half-way (in log odds) between what is no bear and what is one, and never where a scene without a bear was seen.

@@ -4,8 +4,8 @@
 //! combination: the same steps, on a matrix of examples by examples instead of features.
 
 /// Weight of the penalty on large weights.
-const PENALTY: f32 = 2e-3;
-const STEPS: usize = 1_500;
+const PENALTY: f32 = 3e-5;
+const STEPS: usize = 3_000;
 
 /// `logit[class] = bias[class] + sum over j of weights[class][j] * feature[j]`: the standardisation is folded in.
 pub struct Regression {
@@ -74,7 +74,7 @@ impl Scaling {
             .map(|j| (rows.iter().map(|row| (row[j] - mean[j]).powi(2)).sum::<f32>() * share).sqrt())
             .collect();
         // A feature that hardly moves here must not be blown up into one that decides.
-        let floor = (spread.iter().sum::<f32>() / features.max(1) as f32 * 0.3).max(1e-6);
+        let floor = (spread.iter().sum::<f32>() / features.max(1) as f32).max(1e-6);
         let length = (features as f32).sqrt();
         let scale = spread.iter().map(|spread| 1.0 / (spread.max(floor) * length)).collect();
         Self { mean, scale }

@@ -19,7 +19,7 @@ impl Stand {
     /// A place within the picture for an animal of `size` (in heights) and `reach` (its half-length, in sizes).
     fn new(canvas: &Canvas, random: &mut Random, ground: &Ground, size: (f32, f32), reach: f32) -> Self {
         let size = random.between(size.0, size.1);
-        let half = (size * reach).min(canvas.aspect() * 0.45);
+        let half = (size * reach).min(canvas.aspect() * 0.48);
         let nearest = 0.97_f32;
         let farthest = (ground.horizon + 0.12 + size * 0.25).min(nearest - 0.02);
         Self {
@@ -55,7 +55,7 @@ const BLACK: Colour = [26.0, 24.0, 26.0];
 
 /// Large, cream against the snow, long neck, thick legs.
 pub fn bear(canvas: &mut Canvas, random: &mut Random, ground: &Ground) {
-    let stand = Stand::new(canvas, random, ground, (0.34, 0.56), 0.95);
+    let stand = Stand::new(canvas, random, ground, (0.52, 0.7), 0.95);
     let tone = random.between(0.0, 1.0);
     let fur = [246.0 - 10.0 * tone, 228.0 - 16.0 * tone, 184.0 - 34.0 * tone];
     let far = fur.map(|value| value * 0.78);
@@ -84,9 +84,9 @@ pub fn bear(canvas: &mut Canvas, random: &mut Random, ground: &Ground) {
 
 /// Small, grey-brown to white, pointed ears, a brush of a tail.
 pub fn fox(canvas: &mut Canvas, random: &mut Random, ground: &Ground) {
-    let stand = Stand::new(canvas, random, ground, (0.2, 0.3), 1.1);
+    let stand = Stand::new(canvas, random, ground, (0.34, 0.46), 1.1);
     let tone = random.between(0.0, 1.0);
-    let fur = [150.0 - 40.0 * tone, 138.0 - 42.0 * tone, 134.0 - 42.0 * tone];
+    let fur = [112.0 - 24.0 * tone, 100.0 - 24.0 * tone, 98.0 - 22.0 * tone];
     let far = fur.map(|value| value * 0.72);
     let stride = random.between(-0.1, 0.1);
     let head = random.pick(&[0.45_f32, 0.7, 0.86]);
@@ -108,7 +108,7 @@ pub fn fox(canvas: &mut Canvas, random: &mut Random, ground: &Ground) {
 
 /// A heavy brown body on the ice, small head, white tusks.
 pub fn walrus(canvas: &mut Canvas, random: &mut Random, ground: &Ground) {
-    let stand = Stand::new(canvas, random, ground, (0.36, 0.56), 0.9);
+    let stand = Stand::new(canvas, random, ground, (0.54, 0.72), 0.9);
     let tone = random.between(0.0, 1.0);
     let skin = [128.0 - 34.0 * tone, 84.0 - 26.0 * tone, 66.0 - 18.0 * tone];
     let dark = skin.map(|value| value * 0.7);

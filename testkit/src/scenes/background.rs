@@ -1,4 +1,4 @@
-//! Where the animals stand: snow, sea with floes, or tundra, under a sky.
+//! Where the animals stand: snow, a shore, or tundra, under a sky.
 
 use super::canvas::{Canvas, Colour, lit, mix};
 use super::random::{Random, noise};
@@ -13,22 +13,25 @@ pub struct Ground {
 
 #[derive(Clone, Copy)]
 enum Terrain {
+    /// Snow all the way.
     Snow,
-    SeaIce,
+    /// Open water in the distance.
+    Shore,
+    /// Earth shows through in places.
     Tundra,
 }
 
 /// Paints sky, hills and ground.
 pub fn paint(canvas: &mut Canvas, random: &mut Random) -> Ground {
     let horizon = random.between(0.2, 0.42);
-    let brightness = random.between(0.72, 1.04);
-    let warmth = random.between(-0.07, 0.06);
+    let brightness = random.between(0.84, 1.03);
+    let warmth = random.between(-0.04, 0.04);
     let light = [brightness * (1.0 + warmth), brightness, brightness * (1.0 - warmth)];
-    let terrain = random.pick(&[Terrain::Snow, Terrain::Snow, Terrain::SeaIce, Terrain::Tundra]);
+    let terrain = random.pick(&[Terrain::Snow, Terrain::Snow, Terrain::Shore, Terrain::Tundra]);
     let overcast = random.between(0.0, 1.0);
     let sky_high = mix([96.0, 140.0, 196.0], [176.0, 184.0, 194.0], overcast);
     let sky_low = mix([190.0, 212.0, 232.0], [206.0, 210.0, 214.0], overcast);
-    let hills = random.between(0.0, 0.13);
+    let hills = random.between(0.0, 0.11);
     let hill_colour = random.pick(&[[120.0, 132.0, 150.0], [176.0, 188.0, 204.0], [98.0, 98.0, 104.0]]);
     let seed = random.next();
 
@@ -53,19 +56,19 @@ pub fn paint(canvas: &mut Canvas, random: &mut Random) -> Ground {
 fn ground(terrain: Terrain, seed: u64, u: f32, v: f32, depth: f32) -> Colour {
     let broad = noise(seed ^ 3, u * 2.0, v * 9.0);
     let fine = noise(seed ^ 4, u * 9.0, v * 40.0);
-    let snow = mix([196.0, 212.0, 232.0], [242.0, 246.0, 250.0], broad * 0.8 + fine * 0.2);
+    let snow = mix([204.0, 217.0, 234.0], [242.0, 246.0, 250.0], broad * 0.8 + fine * 0.2);
     match terrain {
         Terrain::Snow => snow,
-        Terrain::SeaIce => {
-            let water = mix([34.0, 62.0, 84.0], [70.0, 104.0, 124.0], fine);
-            // The shore is ice: whoever stands there stands on something.
-            let ice = noise(seed ^ 5, u * 1.6, v * 7.0) + depth * 0.75 - 0.62;
-            mix(water, snow, ice * 14.0)
+        Terrain::Shore => {
+            let water = mix([52.0, 84.0, 108.0], [84.0, 116.0, 136.0], fine);
+            let edge = 0.14 + 0.05 * noise(seed ^ 5, u * 1.5, 0.5);
+            mix(water, snow, (depth - edge) * 60.0)
         }
         Terrain::Tundra => {
-            let earth = mix([104.0, 92.0, 72.0], [138.0, 128.0, 98.0], fine);
+            let earth = mix([150.0, 142.0, 126.0], [172.0, 164.0, 144.0], fine);
             let patches = noise(seed ^ 6, u * 2.6, v * 12.0);
-            mix(earth, snow, (patches - 0.46) * 9.0)
+            // Far away only: near the camera the snow is whole.
+            mix(earth, snow, (patches - 0.3) * 6.0 + (depth - 0.25) * 6.0)
         }
     }
 }

@@ -18,11 +18,6 @@ impl Random {
         low + (high - low) * unit(self.next())
     }
 
-    /// True with this probability.
-    pub fn chance(&mut self, probability: f32) -> bool {
-        unit(self.next()) < probability
-    }
-
     /// One of them; `choices` is not empty.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[(self.next() % choices.len() as u64) as usize]
