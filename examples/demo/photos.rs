@@ -4,18 +4,21 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use arcticd::config::{AlertPolicy, Alerts};
+use arcticd::detection::Kind;
 use arcticd::model::source::{self, Origin};
-use walkdir::WalkDir;
 
 use crate::print::{self, Row};
-use crate::rig::{PATIENCE, Rig};
+use crate::rig::{Interrupted, PATIENCE, Rig};
 
 /// Endings that the daemon takes for frames.
 const FRAMES: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "bmp", "gif", "tif", "tiff", "webp"];
 /// Photos that wait in the capture directory at a time: the copies need room on the disk.
 const AHEAD: usize = 200;
+
+/// Folders within folders are looked into so deep.
+const DEEPEST: usize = 16;
 
 /// A photo, and its path below the given directory.
 struct Photo {
@@ -23,10 +26,15 @@ struct Photo {
     name: String,
 }
 
-/// Shows all photos in `directory`; fails if one could not be read, but only at the end.
+/// Shows all photos in `directory`; files that could not be scored change the exit code at the end.
 pub fn show(directory: &Path) -> Result<ExitCode> {
     let (photos, others) = find(directory)?;
-    ensure!(!photos.is_empty(), "{}: no photo in there ({} other files); JPEG, PNG, TIFF, WebP, BMP or GIF is wanted", directory.display(), others.len());
+    ensure!(
+        !photos.is_empty(),
+        "{}: no photo in there ({} other files); JPEG, PNG, TIFF, WebP, BMP or GIF is wanted",
+        directory.display(),
+        others.len()
+    );
     print::title("arcticd demo: your photos, the built-in head, and the alerts that arrive over MQTT");
     let head = source::head(&Origin::Builtin)?;
     let labels: Vec<&str> = head.manifest().labels.iter().map(|label| label.name.as_str()).collect();
@@ -39,62 +47,61 @@ pub fn show(directory: &Path) -> Result<ExitCode> {
         .filter(|label| label.alert)
         .map(|label| format!("{} from {}", label.name, label.threshold))
         .collect();
-    print::fact("alerts", format!("{}; each frame is a message, bursts are not grouped", alerting.join(", ")));
+    print::fact("alerts", format!("{}; policy every_frame: each alerting frame is a message", alerting.join(", ")));
 
     let alerts = Alerts { policy: AlertPolicy::EveryFrame, ..Alerts::default() };
     let mut rig = Rig::start(alerts, |_| Ok("builtin".to_owned()))?;
     print::fact("broker", format!("{}, embedded, loopback only\n", rig.broker_url()));
-    let mut rows: Vec<Row> = Vec::new();
-    let mut unreadable = others.len();
+    let mut rows = Vec::new();
+    let mut unscored: Vec<(String, String)> = Vec::new();
     for part in photos.chunks(AHEAD) {
         let mut copied = Vec::new();
         for photo in part {
             match rig.copy_in(&photo.name, &photo.file) {
                 Ok(()) => copied.push(photo.name.as_str()),
-                Err(error) if error.is::<crate::Interrupted>() => return Err(error),
-                Err(error) => {
-                    unreadable += 1;
-                    rows.push(row(&photo.name, "unreadable", format!("{error:#}")));
-                }
+                Err(error) if error.is::<Interrupted>() => return Err(error),
+                Err(error) => unscored.push((photo.name.clone(), format!("{error:#}"))),
             }
         }
         classified(&mut rig, &copied)?;
         for name in copied {
             let entry = rig.ledger().frame(name)?.with_context(|| format!("{name} is not in the journal"))?;
-            rows.push(match (entry.failed, entry.label) {
+            match (entry.failed, entry.label) {
                 (None, Some(label)) => {
-                    let told = if entry.alert { "alert" } else { "-" };
-                    row(name, print::score(&label, entry.confidence.unwrap_or_default()), told)
+                    let told = match (entry.alert, entry.name == name) {
+                        // A frame is its content, and alerts once.
+                        (_, false) => format!("- (same content as {})", entry.name),
+                        (true, true) => "alert".into(),
+                        (false, true) => "-".into(),
+                    };
+                    let scored = print::score(&label, entry.confidence.unwrap_or_default());
+                    rows.push(Row { name: name.into(), truth: None, scored, told });
                 }
-                (reason, _) => {
-                    unreadable += 1;
-                    row(name, "unreadable", reason.unwrap_or_default())
-                }
-            });
+                (reason, _) => unscored.push((name.into(), reason.unwrap_or_default())),
+            }
         }
     }
     rig.finish()?;
-    rows.extend(others.iter().map(|name| row(name, "not looked at", "no frame by its name")));
-    print::table(&rows);
-    conclude(&rig, &rows, photos.len(), unreadable)
+    unscored.extend(others.into_iter().map(|name| (name, "no frame by its name".into())));
+    conclude(rig, &rows, &unscored)
 }
 
-fn conclude(rig: &Rig, rows: &[Row], photos: usize, unreadable: usize) -> Result<ExitCode> {
-    let copies = rows.iter().filter(|row| row.told == "alert" && rig.alert_of(&row.name).is_none()).count();
-    let arrived = rig.detections().iter().filter(|d| d.kind == arcticd::detection::Kind::Detection).count();
-    let expected = rows.iter().filter(|row| row.told == "alert").count() - copies;
-    println!("  {photos} photos, {arrived} alerts over MQTT, {unreadable} files that could not be scored.");
-    if copies > 0 {
-        println!("  {copies} alerting photos have the content of another one: a frame is its content, and alerts once.");
+fn conclude(rig: Rig, rows: &[Row], unscored: &[(String, String)]) -> Result<ExitCode> {
+    print::table(rows);
+    let expected = rows.iter().filter(|row| row.told == "alert").count();
+    let arrived = rig.detections().iter().filter(|detection| detection.kind == Kind::Detection).count();
+    drop(rig);
+    if !unscored.is_empty() {
+        println!("  Not scored:");
+        for (name, reason) in unscored {
+            println!("  - {name}: {reason}");
+        }
+        println!();
     }
-    if arrived < expected {
-        bail!("{arrived} of {expected} alerts arrived");
-    }
-    Ok(if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
-}
-
-fn row(name: &str, scored: impl Into<String>, told: impl Into<String>) -> Row {
-    Row { name: name.into(), truth: None, scored: scored.into(), told: told.into() }
+    ensure!(arrived == expected, "{expected} frames alerted, but {arrived} alerts arrived over MQTT");
+    println!("  {} photos scored, {} files not; {arrived} alerts arrived over MQTT.", rows.len(), unscored.len());
+    println!("  Everything is stopped, and no file is left behind.");
+    Ok(if unscored.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
 /// Waits for these frames, for as long as there is progress.
@@ -107,7 +114,11 @@ fn classified(rig: &mut Rig, names: &[&str]) -> Result<()> {
         if done > best {
             (best, since) = (done, Instant::now());
         }
-        ensure!(since.elapsed() < PATIENCE, "{done} of {} photos classified, and no progress for {PATIENCE:?}", names.len());
+        ensure!(
+            since.elapsed() < PATIENCE,
+            "{done} of {} photos classified, and no progress for {PATIENCE:?}",
+            names.len()
+        );
         Ok(done == names.len())
     })
 }
@@ -116,26 +127,27 @@ fn classified(rig: &mut Rig, names: &[&str]) -> Result<()> {
 fn find(directory: &Path) -> Result<(Vec<Photo>, Vec<String>)> {
     ensure!(directory.is_dir(), "{}: not a directory", directory.display());
     let (mut photos, mut others) = (Vec::new(), Vec::new());
-    for entry in WalkDir::new(directory).follow_links(true).sort_by_file_name() {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                others.push(error.to_string());
-                continue;
+    let mut folders = vec![(directory.to_owned(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+        for entry in entries {
+            let file = entry.with_context(|| folder.display().to_string())?.path();
+            let relative = file.strip_prefix(directory).unwrap_or(&file);
+            let hidden = relative.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            match relative.to_str() {
+                _ if hidden => {}
+                // A link may lead back up: the depth is bounded.
+                _ if file.is_dir() && depth < DEEPEST => folders.push((file, depth + 1)),
+                Some(name) if file.is_file() && is_frame(relative) => {
+                    let name = name.to_owned();
+                    photos.push(Photo { file, name });
+                }
+                _ => others.push(relative.to_string_lossy().into_owned()),
             }
-        };
-        if !entry.file_type().is_file() {
-            continue;
-        }
-        let relative = entry.path().strip_prefix(directory).unwrap_or(entry.path());
-        let hidden = relative.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
-        match relative.to_str() {
-            Some(name) if !hidden && is_frame(relative) => {
-                photos.push(Photo { file: entry.path().to_owned(), name: name.to_owned() });
-            }
-            _ => others.push(relative.to_string_lossy().into_owned()),
         }
     }
+    photos.sort_by(|a, b| a.name.cmp(&b.name));
+    others.sort();
     Ok((photos, others))
 }
 

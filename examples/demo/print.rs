@@ -1,15 +1,15 @@
 //! What the demo writes: at most 100 columns, plain text, colour only on a terminal.
 
 use std::fmt::Display;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use arcticd::detection::{Detection, EventState, Kind};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-/// Longest frame name before it is shortened.
-const NAME: usize = 34;
+/// Longest frame name in an alert and in the table before it is shortened.
+const NAMES: (usize, usize) = (30, 44);
 
 /// A heading.
 pub fn title(text: &str) {
@@ -21,9 +21,15 @@ pub fn fact(name: &str, text: impl Display) {
     println!("  {name:<10}{text}");
 }
 
+/// The begin of a fact that takes a while; `println!` ends the line.
+pub fn begin(name: &str, text: impl Display) {
+    print!("  {name:<10}{text}");
+    let _ = std::io::stdout().flush();
+}
+
 /// Something that happened on the trap's side.
 pub fn step(what: &str, text: impl Display) {
-    println!("{}  {what:<6}{text}", clock());
+    println!("{}  {what:<7}{text}", clock());
 }
 
 /// A detection as it came in over MQTT; `after` is the time since its frame was dropped.
@@ -34,18 +40,18 @@ pub fn alert(detection: &Detection, after: Option<Duration>) {
         let frames = event.map_or(0, |event| event.frames);
         let best = event.map_or("", |event| event.best_frame.as_str());
         let plural = if frames == 1 { "" } else { "s" };
-        let text = format!("{trap}  {}  event closed after {frames} frame{plural}, best {best}", detection.label);
-        return println!("{}  MQTT  {text}", clock());
+        let text = format!("{trap}  {}  event closed: {frames} frame{plural}, best {best}", detection.label);
+        return println!("{}  MQTT   {text}", clock());
     }
     let state = match event.map(|event| event.state) {
-        Some(EventState::Opened) => "opens an event",
-        Some(EventState::Updated) => "updates its event",
+        Some(EventState::Opened) => "event opened",
+        Some(EventState::Updated) => "event updated",
         _ => "",
     };
-    let name = shortened(&detection.frame.name);
+    let name = shortened(&detection.frame.name, NAMES.0);
     let after = after.map_or(String::new(), |after| format!("{} ms", after.as_millis()));
     let seen = format!("{} {:.3}", detection.label, detection.confidence);
-    println!("{}  {} {trap}  {seen}  {name}  {state:<17}  {after:>7}", clock(), bold("ALERT"));
+    println!("{}  {}  {trap}  {seen}  {name}  {state:<13}  {after:>7}", clock(), bold("ALERT"));
 }
 
 /// One row of the table at the end.
@@ -62,13 +68,13 @@ pub struct Row {
 
 /// The table at the end.
 pub fn table(rows: &[Row]) {
-    let names = rows.iter().map(|row| shortened(&row.name).chars().count()).max().unwrap_or(0).max(5);
+    let names = rows.iter().map(|row| shortened(&row.name, NAMES.1).chars().count()).max().unwrap_or(0).max(5);
     let with_truth = rows.iter().any(|row| row.truth.is_some());
     let truth = |text: &str| if with_truth { format!("{text:<10}") } else { String::new() };
-    println!("\n  {:<names$}  {}{:<20}{}", "frame", truth("rendered"), "scored", "over MQTT");
+    println!("\n  {:<names$}  {}{:<20}over MQTT", "frame", truth("rendered"), "scored");
     println!("  {}", "-".repeat(names + 2 + if with_truth { 10 } else { 0 } + 20 + 30));
     for row in rows {
-        let name = shortened(&row.name);
+        let name = shortened(&row.name, NAMES.1);
         println!("  {name:<names$}  {}{:<20}{}", truth(row.truth.as_deref().unwrap_or("")), row.scored, row.told);
     }
     println!();
@@ -79,12 +85,12 @@ pub fn score(label: &str, confidence: f32) -> String {
     format!("{label:<12}{confidence:.3}")
 }
 
-fn shortened(name: &str) -> String {
+fn shortened(name: &str, longest: usize) -> String {
     let length = name.chars().count();
-    if length <= NAME {
+    if length <= longest {
         return name.to_owned();
     }
-    let tail: String = name.chars().skip(length - (NAME - 3)).collect();
+    let tail: String = name.chars().skip(length - (longest - 3)).collect();
     format!("...{tail}")
 }
 

@@ -8,10 +8,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use arcticd::config::{Alerts, Capture, Config, Log, LogLevel, Model, Mqtt, State};
+use arcticd::config::{Alerts, Capture, Config, Model, Mqtt, State};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::detection::{Detection, Kind};
-use arcticd::log;
 use tempfile::TempDir;
 use testkit::broker::Embedded;
 use testkit::ledger::Ledger;
@@ -19,6 +18,7 @@ use testkit::subscriber::{Subscriber, Subscription};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use tracing_subscriber::EnvFilter;
 
 use crate::print;
 
@@ -81,7 +81,9 @@ impl Rig {
             mqtt: Mqtt { url: Some(broker.url()), ..Mqtt::default() },
             ..Config::default()
         };
-        log::start(&Log { level: LogLevel::Error, ..Log::default() });
+        // The daemon's own log goes to standard error in one's own set-up; here its errors are enough.
+        let errors = EnvFilter::new("off,arcticd=error");
+        let _ = tracing_subscriber::fmt().with_env_filter(errors).with_writer(std::io::stderr).try_init();
         let (stop, stopped) = oneshot::channel();
         let handle = runtime.handle().clone();
         let daemon = std::thread::Builder::new().name("arcticd".into()).spawn(move || {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use arcticd::config::{AlertPolicy, Alerts};
 use arcticd::detection::{EventState, Kind};
 use arcticd::model::source::{self, Origin};
-use testkit::head::{DemoHead, FIRST_SHOWN_SEED};
+use testkit::head::{DemoHead, FIRST_SHOWN_SEED, SCENES};
 use testkit::scenes::Scene;
 
 use crate::print::{self, Row};
@@ -33,18 +33,21 @@ const fn frame(name: &'static str, scene: Scene, number: u64) -> Frame {
 const BEFORE_THE_GAP: &[(&str, &[Frame])] = &[
     ("nobody there", &[frame("ridge/IMG_0001.jpg", Scene::Empty, 1)]),
     (
-        "a bear, two frames of one burst",
+        "a bear, in a burst of two",
         &[frame("ridge/IMG_0002.jpg", Scene::Bear, 2), frame("ridge/IMG_0003.jpg", Scene::Bear, 3)],
     ),
     ("a fox", &[frame("ridge/IMG_0004.jpg", Scene::Fox, 4)]),
     ("a walrus at the other camera", &[frame("shore/IMG_0001.jpg", Scene::Walrus, 5)]),
     ("nobody there", &[frame("shore/IMG_0002.jpg", Scene::Empty, 6)]),
-    ("a bear at the other camera", &[frame("shore/IMG_0003.jpg", Scene::Bear, 7)]),
+    (
+        "a bear at the other camera",
+        &[frame("shore/IMG_0003.jpg", Scene::Bear, 7), frame("shore/IMG_0004.jpg", Scene::Bear, 10)],
+    ),
 ];
 
 const AFTER_THE_GAP: &[(&str, &[Frame])] = &[
     ("nobody there", &[frame("ridge/IMG_0005.jpg", Scene::Empty, 8)]),
-    ("another bear", &[frame("ridge/IMG_0006.jpg", Scene::Bear, 9)]),
+    ("another bear", &[frame("ridge/IMG_0006.jpg", Scene::Bear, 9), frame("ridge/IMG_0007.jpg", Scene::Bear, 11)]),
 ];
 
 /// Tells it, and says whether it went as it should.
@@ -55,11 +58,12 @@ pub fn tell() -> Result<ExitCode> {
     println!("  built-in head: cargo run --release --example demo -- --frames DIR\n");
     let backbone = source::backbone(&Origin::Builtin, 1)?;
     print::fact("backbone", format!("{}, {} features", backbone.manifest().id, backbone.features()));
+    print::begin("head", format!("being fitted on {SCENES} rendered scenes ... "));
     let head = DemoHead::fit(&backbone)?;
     let report = head.report();
-    let (fitted, took, threshold) = (report.fitted, report.took.as_secs_f32(), report.threshold);
-    print::fact("head", format!("fitted on {fitted} scenes in {took:.1} s; {} of {} others labelled right;", report.held_out_right, report.held_out));
-    print::fact("", format!("polar_bear alerts from {threshold} on, nothing else does"));
+    println!("{:.1} s", report.took.as_secs_f32());
+    let kept = format!("{} of {} scenes kept out of the fit labelled right", report.held_out_right, report.held_out);
+    print::fact("", format!("{kept}; alerts: polar_bear from {}", report.threshold));
     drop(backbone);
 
     let alerts = Alerts { policy: AlertPolicy::Event, gap_s: GAP.as_secs(), ..Alerts::default() };
@@ -69,14 +73,14 @@ pub fn tell() -> Result<ExitCode> {
         place.into_os_string().into_string().ok().context("the temporary directory's path is not UTF-8")
     })?;
     print::fact("broker", format!("{}, embedded, loopback only", rig.broker_url()));
-    print::fact("times", "UTC; at the end of an alert, from the frame's write to its arrival over MQTT\n");
+    print::fact("times", "UTC; an alert ends with the time from its frame's write to its arrival\n");
 
     let mut burst_over = Instant::now();
     for part in BEFORE_THE_GAP {
         drop_together(&mut rig, part)?;
         burst_over = Instant::now();
     }
-    print::step("", format!("       (quiet for {} seconds, so that the events end)", GAP.as_secs() + 1));
+    print::step("...", format!("quiet for {} seconds, so that the events end", GAP.as_secs() + 1));
     // Capture times count in whole seconds, so a second more than the gap.
     let quiet = GAP + Duration::from_secs(1);
     rig.wait("the quiet time", quiet * 10, |_| Ok(burst_over.elapsed() > quiet))?;
@@ -84,7 +88,7 @@ pub fn tell() -> Result<ExitCode> {
         drop_together(&mut rig, part)?;
     }
     rig.finish()?;
-    conclude(&rig)
+    conclude(rig)
 }
 
 fn drop_together(rig: &mut Rig, (what, frames): &(&str, &[Frame])) -> Result<()> {
@@ -98,15 +102,16 @@ fn drop_together(rig: &mut Rig, (what, frames): &(&str, &[Frame])) -> Result<()>
 }
 
 /// Compares what arrived with what was to be seen.
-fn conclude(rig: &Rig) -> Result<ExitCode> {
+fn conclude(rig: Rig) -> Result<ExitCode> {
     let mut rows = Vec::new();
     let mut problems = Vec::new();
     for frame in BEFORE_THE_GAP.iter().chain(AFTER_THE_GAP).flat_map(|(_, frames)| frames.iter()) {
         let entry = rig.ledger().frame(frame.name)?.with_context(|| format!("{} is not in the journal", frame.name))?;
         let told = match rig.alert_of(frame.name).and_then(|alert| alert.event.as_ref()).map(|event| event.state) {
-            Some(EventState::Opened) => "alert, opens an event",
-            Some(_) => "alert, a clearly better frame",
-            None if entry.alert => "same event, not clearly better",
+            Some(EventState::Opened) => "alert, event opened",
+            Some(_) => "alert, event updated: clearly better",
+            None if entry.alert => "- (same event, not clearly better)",
+            None if frame.scene == Scene::Bear => "- (missed)",
             None => "-",
         };
         if entry.alert && frame.scene != Scene::Bear {
@@ -124,8 +129,10 @@ fn conclude(rig: &Rig) -> Result<ExitCode> {
     if alerts < ALERTS {
         problems.push(format!("{alerts} alerts arrived over MQTT, at least {ALERTS} should have"));
     }
+    drop(rig);
     if problems.is_empty() {
         println!("  {alerts} alerts arrived over MQTT; the scenes without a bear raised none.");
+        println!("  Everything is stopped, and no file is left behind.");
         return Ok(ExitCode::SUCCESS);
     }
     println!("  This did not go as it should:");

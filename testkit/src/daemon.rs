@@ -34,10 +34,7 @@ impl World {
         let directory = tempfile::Builder::new().prefix("arcticd-world-").tempdir()?;
         let world = Self { directory, settings: Vec::new(), env: Vec::new() };
         std::fs::create_dir(world.captures())?;
-        Ok(world
-            .set("trap", "test")
-            .set_path("capture.directory", "captures")
-            .set_path("state.directory", "state"))
+        Ok(world.set("trap", "test").set_path("capture.directory", "captures").set_path("state.directory", "state"))
     }
 
     /// Sets a configuration key, as `alerts.policy`, to a string.
@@ -278,7 +275,6 @@ impl Drop for Daemon {
         let _ = self.kill();
     }
 }
-
 
 fn collect(
     pipe: impl Read + Send + 'static,

@@ -91,12 +91,7 @@ impl Ledger {
         Ok(self.rows(&query, [name], frame)?.pop())
     }
 
-    fn rows<T>(
-        &self,
-        query: &str,
-        params: impl Params,
-        read: impl Fn(&Row) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>> {
+    fn rows<T>(&self, query: &str, params: impl Params, read: impl Fn(&Row) -> rusqlite::Result<T>) -> Result<Vec<T>> {
         if !self.file.exists() {
             return Ok(Vec::new());
         }

@@ -156,6 +156,18 @@ impl Subscriber {
     /// # Errors
     /// The broker does not confirm within twenty seconds.
     pub fn start(subscription: Subscription) -> Result<Self> {
+        Self::connect(&subscription, |state| (state.subscribed > 0).then_some(()))
+    }
+
+    /// As [`Subscriber::start`], but the first failed connection is the last one: for brokers that should refuse.
+    ///
+    /// # Errors
+    /// The broker refused, or can't be reached.
+    pub fn try_once(subscription: Subscription) -> Result<Self> {
+        Self::connect(&subscription, |state| (state.subscribed > 0 || state.last_error.is_some()).then_some(()))
+    }
+
+    fn connect(subscription: &Subscription, settled: impl FnMut(&State) -> Option<()>) -> Result<Self> {
         let (client, connection) = Client::new(subscription.options()?, 100);
         let shared = Arc::new(Shared::default());
         let thread = std::thread::Builder::new().name("subscriber".into()).spawn({
@@ -163,8 +175,13 @@ impl Subscriber {
             move || listen(connection, &client, &filter, &shared)
         })?;
         let subscriber = Self { shared, client, thread: Some(thread) };
-        if subscriber.shared.wait(START, |state| (state.subscribed > 0).then_some(())).is_none() {
-            let reason = subscriber.shared.lock().last_error.clone().unwrap_or_else(|| "no answer".into());
+        subscriber.shared.wait(START, settled);
+        let (subscribed, error) = {
+            let state = subscriber.shared.lock();
+            (state.subscribed > 0, state.last_error.clone())
+        };
+        if !subscribed {
+            let reason = error.unwrap_or_else(|| "no answer".into());
             bail!("no subscription to {} on port {}: {reason}", subscription.filter, subscription.port);
         }
         Ok(subscriber)

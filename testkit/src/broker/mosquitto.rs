@@ -13,7 +13,8 @@ use super::{START, TRIES, accepts, free_port};
 use crate::wait_until;
 
 /// Debian keeps it where users' paths do not lead.
-const PLACES: [&str; 4] = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto", "/opt/homebrew/sbin/mosquitto"];
+const PLACES: [&str; 4] =
+    ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto", "/opt/homebrew/sbin/mosquitto"];
 
 /// How the broker is set up. Default: persistent, on a free port, without TLS or password.
 #[derive(Debug, Clone)]
@@ -231,4 +232,3 @@ fn make_password_file(file: &Path, login: &Login) -> Result<()> {
 fn pid(child: &Child) -> Result<Pid> {
     i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("no process id")
 }
-

@@ -28,8 +28,10 @@ pub const FIRST_SHOWN_SEED: u64 = 1_000;
 
 const FITTED_PER_KIND: u64 = 20;
 const HELD_OUT_PER_KIND: u64 = 6;
-/// As the daemon is shown them.
-const SIDES: (u32, u32) = (640, 480);
+/// Scenes that a fit looks at.
+pub const SCENES: u64 = 4 * (FITTED_PER_KIND + HELD_OUT_PER_KIND);
+/// Twice to three times what backbones look at.
+const SIDES: (u32, u32) = (480, 360);
 
 /// A head in memory.
 pub struct DemoHead {
@@ -84,7 +86,10 @@ impl DemoHead {
         let report = Report {
             fitted: fitted.len(),
             held_out: held_out.len(),
-            held_out_right: held_out.iter().filter(|example| regression.best(&example.features) == class(example)).count(),
+            held_out_right: held_out
+                .iter()
+                .filter(|example| regression.best(&example.features) == class(example))
+                .count(),
             threshold: threshold(highest_without_bear, lowest_bear),
             highest_without_bear,
             lowest_bear,
@@ -132,7 +137,7 @@ impl DemoHead {
 /// As [`DemoHead::fit`] and [`DemoHead::write_to`].
 pub fn cached(cache: &Path) -> Result<PathBuf> {
     // What a head depends on, so that a changed scene can't meet an old head.
-    const RECIPE: [&str; 7] = [
+    const RECIPE: [&str; 8] = [
         include_str!("mod.rs"),
         include_str!("network.rs"),
         include_str!("regression.rs"),
@@ -140,6 +145,7 @@ pub fn cached(cache: &Path) -> Result<PathBuf> {
         include_str!("../scenes/animals.rs"),
         include_str!("../scenes/background.rs"),
         include_str!("../scenes/canvas.rs"),
+        include_str!("../scenes/random.rs"),
     ];
     let backbone = source::backbone(&Origin::Builtin, 1)?;
     let mut key = Sha256::new();
@@ -199,8 +205,7 @@ fn examples(backbone: &Backbone, seeds: Range<u64>) -> Result<Vec<Example>> {
 fn example(backbone: &Backbone, scene: Scene, seed: u64) -> Result<Example> {
     let input = &backbone.manifest().input;
     let file = scene.jpeg(seed, SIDES.0, SIDES.1)?;
-    let frame =
-        frame::decode(&file, Scale::for_resize(input.filter, input.width, input.height), &Limits::default())?;
+    let frame = frame::decode(&file, Scale::for_resize(input.filter, input.width, input.height), &Limits::default())?;
     Ok(Example { scene, features: backbone.features_of(&frame.pixels)? })
 }
 

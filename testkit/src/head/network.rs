@@ -22,7 +22,10 @@ pub fn encode(regression: &Regression) -> Vec<u8> {
             node("Gemm", &["features", "weights", "bias"], "logits", attribute("transB", 1)),
             node("Softmax", &["logits"], "probabilities", attribute("axis", 1)),
         ],
-        initializer: vec![tensor("weights", &[classes, features], &weights), tensor("bias", &[classes], &regression.bias)],
+        initializer: vec![
+            tensor("weights", &[classes, features], &weights),
+            tensor("bias", &[classes], &regression.bias),
+        ],
         input: vec![value("features", features)],
         output: vec![value("probabilities", classes)],
         ..GraphProto::default()
@@ -63,10 +66,8 @@ fn tensor(name: &str, shape: &[usize], values: &[f32]) -> TensorProto {
 }
 
 fn value(name: &str, length: usize) -> ValueInfoProto {
-    let side = |value: usize| Dimension {
-        value: Some(dimension::Value::DimValue(value as i64)),
-        ..Dimension::default()
-    };
+    let side =
+        |value: usize| Dimension { value: Some(dimension::Value::DimValue(value as i64)), ..Dimension::default() };
     let tensor = type_proto::Tensor {
         elem_type: DataType::Float as i32,
         shape: Some(TensorShapeProto { dim: vec![side(1), side(length)] }),

@@ -18,8 +18,7 @@ impl Regression {
     pub fn fit(rows: &[&[f32]], classes: &[usize], count: usize) -> Self {
         let scaling = Scaling::of(rows);
         let scaled: Vec<Vec<f32>> = rows.iter().map(|row| scaling.apply(row)).collect();
-        let products: Vec<Vec<f32>> =
-            scaled.iter().map(|a| scaled.iter().map(|b| dot(a, b)).collect()).collect();
+        let products: Vec<Vec<f32>> = scaled.iter().map(|a| scaled.iter().map(|b| dot(a, b)).collect()).collect();
         let examples = rows.len();
         let mut coefficients = vec![vec![0.0_f32; examples]; count];
         let mut bias = vec![0.0_f32; count];
@@ -116,8 +115,9 @@ mod tests {
     #[test]
     fn classes_that_lie_apart_are_told_apart_on_raw_features() {
         // Feature 0 tells the class, on a large offset and beside a feature that never moves.
-        let rows: Vec<Vec<f32>> =
-            (0..30).map(|i| vec![100.0 + (i % 3) as f32 * 4.0 + (i as f32 * 0.37).sin(), 7.0, (i as f32).cos()]).collect();
+        let rows: Vec<Vec<f32>> = (0..30)
+            .map(|i| vec![100.0 + (i % 3) as f32 * 4.0 + (i as f32 * 0.37).sin(), 7.0, (i as f32).cos()])
+            .collect();
         let views: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
         let classes: Vec<usize> = (0..30).map(|i| i % 3).collect();
         let regression = Regression::fit(&views, &classes, 3);

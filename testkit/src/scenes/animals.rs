@@ -37,7 +37,13 @@ impl Stand {
 
     fn shadow(&self, canvas: &mut Canvas, half_length: f32) {
         let middle = self.at((-0.05, -0.01));
-        canvas.ellipse(middle, (half_length * self.size, 0.09 * self.size), lit([92.0, 108.0, 134.0], self.light), 0.6, 0.5);
+        canvas.ellipse(
+            middle,
+            (half_length * self.size, 0.09 * self.size),
+            lit([92.0, 108.0, 134.0], self.light),
+            0.6,
+            0.5,
+        );
     }
 
     fn limb(&self, canvas: &mut Canvas, a: (Point, f32), b: (Point, f32), colour: Colour, shade: f32) {
@@ -91,9 +97,12 @@ pub fn fox(canvas: &mut Canvas, random: &mut Random, ground: &Ground) {
     let stride = random.between(-0.1, 0.1);
     let head = random.pick(&[0.45_f32, 0.7, 0.86]);
     stand.shadow(canvas, 0.55);
-    for (hip, foot, colour) in
-        [(-0.3, -0.34 - stride, far), (0.26, 0.28 + stride, far), (-0.26, -0.24 + stride, fur), (0.3, 0.32 - stride, fur)]
-    {
+    for (hip, foot, colour) in [
+        (-0.3, -0.34 - stride, far),
+        (0.26, 0.28 + stride, far),
+        (-0.26, -0.24 + stride, fur),
+        (0.3, 0.32 - stride, fur),
+    ] {
         stand.limb(canvas, ((hip, 0.4), 0.08), ((foot, 0.05), 0.04), colour, 0.2);
     }
     stand.limb(canvas, ((-0.36, 0.5), 0.09), ((-0.98, random.between(0.2, 0.62)), 0.14), fur, 0.35);
@@ -118,7 +127,13 @@ pub fn walrus(canvas: &mut Canvas, random: &mut Random, ground: &Ground) {
     stand.limb(canvas, ((-0.5, 0.18), 0.18), ((0.1, 0.27), 0.27), skin, 0.5);
     stand.limb(canvas, ((0.1, 0.28), 0.26), ((0.42, raised), 0.17), skin, 0.45);
     stand.limb(canvas, ((0.42, raised + 0.02), 0.15), ((0.52, raised + 0.04), 0.135), skin, 0.35);
-    stand.limb(canvas, ((0.56, raised - 0.04), 0.085), ((0.6, raised - 0.05), 0.075), skin.map(|value| value * 1.25), 0.3);
+    stand.limb(
+        canvas,
+        ((0.56, raised - 0.04), 0.085),
+        ((0.6, raised - 0.05), 0.075),
+        skin.map(|value| value * 1.25),
+        0.3,
+    );
     for x in [0.55, 0.64] {
         stand.limb(canvas, ((x, raised - 0.1), 0.022), ((x - 0.03, raised - 0.36), 0.012), [240.0, 234.0, 214.0], 0.1);
     }
