@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 pub use backbone::Backbone;
 pub use head::{Head, ScoresOutput};
 pub use manifest::{
-    BackboneManifest, Channels, HeadBackbone, HeadManifest, Input, Label, Layout, ManifestError, Output, Pooling,
+    BackboneManifest, Channels, FileDigest, HeadBackbone, HeadManifest, Input, Label, Layout, ManifestError, Output,
+    Pooling,
 };
 pub use preprocess::{Normalisation, Preprocessing};
 
