@@ -81,9 +81,11 @@ fn every_published_payload_is_what_the_schema_says() {
     some("/location/latitude", json!(78.2));
 
     // The tool for scripts says of a file what the daemon said, but for what only a daemon knows.
-    let output = world.command(BIN).current_dir(world.captures()).args(["--once", "live.jpg", "--json", "--config"]);
-    let output = output_of(output.arg(world.path("arcticd.toml")));
-    let mut once: Value = serde_json::from_str(&output).unwrap();
+    let mut command = world.command(BIN);
+    command.args(["--once", "live.jpg", "--json", "--config"]).arg(world.path("arcticd.toml"));
+    let output = command.current_dir(world.captures()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut once: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(faults(&schema, &once), Vec::<String>::new(), "{once}");
     let mut published = found.iter().find(|payload| payload["frame"]["name"] == "live.jpg").unwrap().clone();
     for payload in [&mut once, &mut published] {
@@ -92,12 +94,6 @@ fn every_published_payload_is_what_the_schema_says() {
         }
     }
     assert_eq!(once, published);
-}
-
-fn output_of(command: &mut std::process::Command) -> String {
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Every place in `value`, as a JSON pointer.

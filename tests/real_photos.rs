@@ -40,7 +40,7 @@ fn real_photos_give_valid_objects_and_the_animals_are_told_apart() {
     let Some(photos) = photos() else { return };
     // All in one call, as a scientist would.
     let output = Command::new(parts::BIN)
-        .args(["--once", "--json"])
+        .args(["--json", "--once"])
         .args(photos.iter().map(|(_, file)| file))
         .env_clear()
         .current_dir(env!("CARGO_TARGET_TMPDIR"))

@@ -16,8 +16,8 @@ use testkit::scenes::{Scene, jpeg};
 const MOST_MEMORY_KIB: u64 = 120 << 10;
 /// Issue 2: share of one processor while nothing lands, in percent.
 const MOST_IDLE_PERCENT: u64 = 1;
-/// Main, runtime and its blocking helpers, pipeline, watch, file events.
-const MOST_THREADS: usize = 12;
+/// Main, pipeline, watch, file events, and the runtime's two with their stand-ins while they wait for the disk.
+const MOST_THREADS: usize = 16;
 
 fn status(daemon: &Daemon, key: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
@@ -66,17 +66,16 @@ fn twelve_megapixel_frames_fit_into_120_mib_and_no_thread_spins_afterwards() {
     assert!(threads <= MOST_THREADS, "{threads} threads");
 
     // Acknowledgements noted, files known: from here on there is nothing to do.
-    testkit::wait_until(parts::PATIENCE, || {
-        world.ledger().messages().unwrap().iter().all(|message| message.state == "acked").then_some(())
-    });
+    let acked = || world.ledger().messages().unwrap().iter().all(|message| message.state == "acked");
+    testkit::wait_until(parts::PATIENCE, || acked().then_some(())).expect("all are acknowledged");
     // Time itself is what is measured over.
     let window = Duration::from_secs(10);
     std::thread::sleep(Duration::from_secs(2));
     let start = ticks(&daemon);
+    assert!(start > 0, "six frames took no time at all?");
     std::thread::sleep(window);
     let used = ticks(&daemon) - start;
     println!("{used} of {} clock ticks while nothing landed", window.as_secs() * 100);
-    // At least one tick has to be allowed for: they are coarse.
     assert!(used * 100 <= window.as_secs() * 100 * MOST_IDLE_PERCENT, "{used} ticks in {window:?}");
 }
 
