@@ -9,7 +9,9 @@ use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use arcticd::frame::ContentHash;
-use parts::{BIN, PATIENCE, bear, every_frame, frames, listen, start_online, wait_detections, wait_frames, wait_health};
+use parts::{
+    BIN, PATIENCE, bear, every_frame, frames, listen, start_online, wait_detections, wait_frames, wait_health,
+};
 use testkit::broker::Broker;
 use testkit::scenes::Scene;
 use testkit::wait_until;

@@ -25,7 +25,8 @@ fn jpeg(seed: u64) -> Vec<u8> {
 }
 
 fn encode(picture: &RgbImage, exif: &[u8]) -> Vec<u8> {
-    let encoder = Encoder::new(picture, picture.width() as usize, picture.height() as usize, PixelFormat::Rgb).quality(95);
+    let encoder =
+        Encoder::new(picture, picture.width() as usize, picture.height() as usize, PixelFormat::Rgb).quality(95);
     if exif.is_empty() { encoder.encode().unwrap() } else { encoder.exif_data(exif).encode().unwrap() }
 }
 
@@ -77,17 +78,14 @@ fn each_bad_file_is_recorded_with_its_reason_and_the_good_ones_go_on() {
         ("cut.png", png(&Scene::Bear.render(5, 64, 48)).unwrap()[..900].to_vec(), "damaged"),
         ("phone.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".to_vec(), "HEIC is not supported"),
     ];
-    let good = [
-        ("good.jpg", bear(1)),
-        ("zcmyk.jpg", cmyk(6)),
-        ("zdeep.png", png_of_16_bits(7)),
-        ("zlying.png", jpeg(8)),
-    ];
+    let good =
+        [("good.jpg", bear(1)), ("zcmyk.jpg", cmyk(6)), ("zdeep.png", png_of_16_bits(7)), ("zlying.png", jpeg(8))];
     let daemon = start_online(&world, &subscriber);
     mknodat(CWD, world.captures().join("pipe.jpg"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
     std::fs::create_dir(world.captures().join("folder.jpg")).unwrap();
     std::os::unix::fs::symlink("good.jpg", world.captures().join("link.jpg")).unwrap();
-    let files = bad.iter().map(|(name, bytes, _)| (*name, bytes)).chain(good.iter().map(|(name, bytes)| (*name, bytes)));
+    let files =
+        bad.iter().map(|(name, bytes, _)| (*name, bytes)).chain(good.iter().map(|(name, bytes)| (*name, bytes)));
     for (name, bytes) in files.clone() {
         world.drop_frame(name, bytes).unwrap();
     }

@@ -255,7 +255,8 @@ fn check_does_not_disturb_a_running_daemon_of_the_same_trap() {
         let (_, said, code) = check(&world);
         assert_eq!(code, Some(0), "{said}");
     }
-    let checks = |messages: &[testkit::subscriber::Message]| messages.iter().filter(|it| it.topic.ends_with("/check")).count();
+    let checks =
+        |messages: &[testkit::subscriber::Message]| messages.iter().filter(|it| it.topic.ends_with("/check")).count();
     console.wait_for(PATIENCE, |messages| checks(messages) == 3).unwrap();
     world.drop_frame("a.jpg", &bear(1)).unwrap();
     wait_detections(&console, 1);
@@ -265,6 +266,7 @@ fn check_does_not_disturb_a_running_daemon_of_the_same_trap() {
     assert!(daemon.log().iter().all(|line| !line.contains("next try")), "{:?}", daemon.log());
     // Nor does it leave anything behind.
     let late = Subscriber::start(Subscription::new(broker.port(), "#")).unwrap();
-    let kept = late.wait_for(Duration::from_secs(10), |messages| messages.iter().any(|it| it.topic.ends_with("/health")));
+    let kept =
+        late.wait_for(Duration::from_secs(10), |messages| messages.iter().any(|it| it.topic.ends_with("/health")));
     assert_eq!(checks(&kept.unwrap()), 0);
 }

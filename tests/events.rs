@@ -8,8 +8,8 @@ use std::fs;
 
 use arcticd::detection::{Detection, EventState, Kind};
 use parts::{
-    BIN, PATIENCE, bear, detections, every_frame, head, listen, start_online, wait_detections, wait_frames, wait_health,
-    world,
+    BIN, PATIENCE, bear, detections, every_frame, head, listen, start_online, wait_detections, wait_frames,
+    wait_health, world,
 };
 use testkit::broker::Broker;
 use testkit::daemon::World;
@@ -56,7 +56,11 @@ fn a_burst_is_one_event_opened_at_once_and_closed_with_its_best_frame() {
         assert!(1.0 - update.confidence <= doubt / 2.0 + 1e-5, "an update that says little new: {update:?}");
         doubt = 1.0 - update.confidence;
     }
-    assert_eq!(found.iter().map(|it| &it.id).collect::<BTreeSet<_>>().len(), found.len(), "each message has its own id");
+    assert_eq!(
+        found.iter().map(|it| &it.id).collect::<BTreeSet<_>>().len(),
+        found.len(),
+        "each message has its own id"
+    );
 }
 
 #[test]

@@ -119,7 +119,10 @@ fn survive_kills(persistence: bool) {
     assert!(arrived.is_subset(&all), "messages that the journal does not know");
     assert_repeats_are_identical(&messages);
     let lost: Vec<&String> = all.difference(&arrived).collect();
-    println!("{count} alerts acknowledged; lost by the killed broker itself (persistence {persistence}): {}", lost.len());
+    println!(
+        "{count} alerts acknowledged; lost by the killed broker itself (persistence {persistence}): {}",
+        lost.len()
+    );
     if persistence {
         // It saves after it has acknowledged, so a kill in between may cost what one turn of its loop took in.
         assert!(lost.len() as u64 <= KILLS * 2, "{lost:?}");
@@ -218,7 +221,8 @@ fn an_outbox_that_overflows_reports_what_it_dropped() {
     wait_until(PATIENCE, || (world.ledger().messages().unwrap().len() as u64 == KEPT + 10).then_some(())).unwrap();
     broker.restart().unwrap();
     let health = Subscriber::start(health).unwrap();
-    let report = health.wait_for(PATIENCE, |messages| messages.iter().any(|it| it.json()["outbox"]["queued"] == 0)).unwrap();
+    let report =
+        health.wait_for(PATIENCE, |messages| messages.iter().any(|it| it.json()["outbox"]["queued"] == 0)).unwrap();
     let report = report.iter().map(Message::json).find(|report| report["outbox"]["queued"] == 0).unwrap();
     assert_eq!(report["outbox"]["dropped"], 10, "{report}");
     assert_eq!(report["outbox"]["dropped_seq"], serde_json::json!([[1, 10]]), "{report}");

@@ -38,7 +38,8 @@ fn twelve_megapixel_frames_fit_into_120_mib_and_no_thread_spins_afterwards() {
     let broker = Broker::any().unwrap();
     let subscriber = listen(broker.port());
     // As delivered: health once a minute.
-    let world = every_frame().set_raw("mqtt.health_s", "60").set_raw("capture.reconcile_s", "30").set("mqtt.url", broker.url());
+    let world =
+        every_frame().set_raw("mqtt.health_s", "60").set_raw("capture.reconcile_s", "30").set("mqtt.url", broker.url());
     // Noise, because sensors have it: flat pictures make small files.
     let mut pixels = Scene::Bear.render(1, 4000, 3000);
     let mut state = 1_u32;

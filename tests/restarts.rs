@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use arcticd::detection::{Detection, EventState, Kind};
 use parts::{
-    BIN, PATIENCE, availability, bear, detections, every_frame, listen, skip, start_online, wait_detections, wait_frames,
-    world,
+    BIN, PATIENCE, availability, bear, detections, every_frame, listen, skip, start_online, wait_detections,
+    wait_frames, world,
 };
 use testkit::broker::{Broker, Mosquitto, Options};
 use testkit::daemon::World;

@@ -101,7 +101,8 @@ pub fn wait_health(subscriber: &Subscriber, wanted: impl Fn(&Value) -> bool) -> 
 
 /// Waits until the daemon has dealt with all these files, and returns how.
 pub fn wait_frames(world: &World, names: &[&str]) -> Vec<testkit::ledger::FrameEntry> {
-    let wait = |name: &&str| world.ledger().wait_frame(name, PATIENCE).unwrap_or_else(|| panic!("{name} is not dealt with"));
+    let wait =
+        |name: &&str| world.ledger().wait_frame(name, PATIENCE).unwrap_or_else(|| panic!("{name} is not dealt with"));
     names.iter().map(wait).collect()
 }
 
