@@ -21,6 +21,14 @@ impl Certificates {
     /// # Errors
     /// The files can't be written.
     pub fn generate() -> Result<Self> {
+        Self::for_hosts(&["localhost", "127.0.0.1"])
+    }
+
+    /// As [`Certificates::generate`], with a server's certificate for other hosts.
+    ///
+    /// # Errors
+    /// The files can't be written.
+    pub fn for_hosts(hosts: &[&str]) -> Result<Self> {
         let certificates = Self { directory: tempfile::Builder::new().prefix("certificates-").tempdir()? };
         let mut params = named("arcticd test authority", &[])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -38,7 +46,7 @@ impl Certificates {
             certificates.write(&format!("{file}.pem"), &params.signed_by(&key, &issuer)?.pem())?;
             certificates.write(&format!("{file}.key"), &key.serialize_pem())
         };
-        leaf("server", "localhost", &["localhost", "127.0.0.1"], ExtendedKeyUsagePurpose::ServerAuth)?;
+        leaf("server", "broker", hosts, ExtendedKeyUsagePurpose::ServerAuth)?;
         leaf("client", "trap", &["trap"], ExtendedKeyUsagePurpose::ClientAuth)?;
         Ok(certificates)
     }

@@ -229,8 +229,16 @@ impl Daemon {
     /// # Errors
     /// It does not end within thirty seconds: it is killed then, and the error carries the log.
     pub fn terminate(&mut self) -> Result<i32> {
-        self.signal(Signal::TERM)?;
+        self.ask_to_stop()?;
         self.wait_exit(END)
+    }
+
+    /// Asks it to stop (SIGTERM), and does not wait for it.
+    ///
+    /// # Errors
+    /// The process can't be signalled.
+    pub fn ask_to_stop(&self) -> Result<()> {
+        self.signal(Signal::TERM)
     }
 
     /// Waits for its end without asking for it, and returns its exit code.

@@ -130,6 +130,27 @@ impl Mosquitto {
         Ok(())
     }
 
+    /// Freezes it (SIGSTOP): connections stay open and nothing is answered, as over a link that stalls.
+    ///
+    /// # Errors
+    /// It does not run, or can't be signalled.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Goes on after [`Mosquitto::freeze`].
+    ///
+    /// # Errors
+    /// As [`Mosquitto::freeze`].
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let child = self.child.as_ref().context("mosquitto does not run")?;
+        kill_process(pid(child)?, signal).context("mosquitto can't be signalled")
+    }
+
     /// Starts it again on the same port, with what it kept; stops it before if it runs.
     ///
     /// # Errors
