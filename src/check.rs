@@ -11,7 +11,6 @@ use rumqttc::{AsyncClient, Event, Packet, QoS, Transport};
 use serde::Serialize;
 
 use crate::config::{self, Broker, Config};
-use crate::daemon::writable;
 use crate::detect::Rules;
 use crate::exit_code::ExitCode;
 use crate::model::source::{self, Origin};
@@ -91,6 +90,14 @@ fn state(config: &Config) -> Result<String> {
         format!("{}: make it writable for this user or change state.directory", directory.display())
     })?;
     Ok(format!("{} is writable", directory.display()))
+}
+
+/// Whether the daemon, run by the same user, could keep its journal there.
+fn writable(directory: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    let probe = directory.join(format!(".arcticd-check-{}", std::process::id()));
+    std::fs::write(&probe, b"check")?;
+    std::fs::remove_file(&probe)
 }
 
 fn model(config: &Config) -> Result<String> {

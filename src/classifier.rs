@@ -27,11 +27,22 @@ pub enum ClassifyError {
     /// A bug in a library; the frame is given up, the daemon goes on.
     #[error("the {stage} stage panicked on this file ({message}); please report it with the file")]
     Panic {
-        /// `decode` or `classify`.
+        /// `decode`, `classify` or `load`.
         stage: &'static str,
         /// The panic's message.
         message: String,
     },
+}
+
+impl ClassifyError {
+    /// Whether another try would end the same: the file itself is no frame.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Frame(FrameError::OutOfMemory { .. }) | Self::Model(_) => false,
+            Self::Frame(_) => true,
+            Self::Panic { stage, .. } => *stage == "decode",
+        }
+    }
 }
 
 /// A model with its rules, and what this trap says of itself in each message.
@@ -85,16 +96,9 @@ impl Classifier {
     ///
     /// # Errors
     /// [`RulesError`] if the head knows no label that could alert.
-    pub fn new(model: Model, trap: String, alerts: &Alerts) -> Result<Self, RulesError> {
+    pub fn new(model: Model, trap: String, alerts: &Alerts, limits: Limits) -> Result<Self, RulesError> {
         let rules = Rules::new(alerts, model.head().manifest())?;
-        Ok(Self {
-            model,
-            rules,
-            trap,
-            location: alerts.location,
-            location_policy: alerts.location_policy,
-            limits: Limits::default(),
-        })
+        Ok(Self { model, rules, trap, location: alerts.location, location_policy: alerts.location_policy, limits })
     }
 
     /// The networks.
@@ -202,7 +206,7 @@ pub fn rfc3339(time: OffsetDateTime) -> String {
     milliseconds.format(&Rfc3339).unwrap_or_else(|_| "1970-01-01T00:00:00Z".to_owned())
 }
 
-fn guarded<T>(stage: &'static str, work: impl FnOnce() -> T) -> Result<T, ClassifyError> {
+pub(crate) fn guarded<T>(stage: &'static str, work: impl FnOnce() -> T) -> Result<T, ClassifyError> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         let message = payload
             .downcast_ref::<String>()

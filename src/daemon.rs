@@ -1,28 +1,32 @@
 //! The daemon: opens the journal, loads the model, and lets watch, pipeline and link run until it is told to stop.
 
 use std::future::Future;
-use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
-use crate::classifier::Classifier;
-use crate::config::{Config, WatchMode};
+use crate::classifier::{Classifier, guarded};
+use crate::config::{Alerts, Config, WatchMode};
 use crate::console::Console;
-use crate::detect::Rules;
+use crate::frame::Limits;
 use crate::health::{self, Status};
 use crate::journal::{Journal, Outbox};
 use crate::model::source::{self, Origin};
-use crate::model::{Head, Model};
 use crate::mqtt::{Link, OptionsError, Topics, connect_options};
 use crate::pipeline::Pipeline;
 use crate::watch as frames;
 
 /// How long the first frames wait for the first word about the link: `replayed` is told from it.
 const FIRST_WORD: Duration = Duration::from_secs(5);
+/// How often the watch's thread is looked after.
+const LOOK_AFTER_WATCH: Duration = Duration::from_secs(5);
+/// How long a stop waits for the link or the console, which bound themselves unless something hangs.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Why the daemon could not run.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,7 @@ impl From<OptionsError> for DaemonError {
 /// # Errors
 /// [`DaemonError`]. One bad frame, a missing capture directory or an absent broker are none.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), DaemonError> {
+    let mut stop = pin!(stop);
     let trap = config.trap_name();
     let connection = connect_options(&config.mqtt, &config.client_id())?;
     let (classifier, fallback) = classifier(&config, &trap)?;
@@ -55,7 +60,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
     let model = classifier.model();
     let backbone = model.backbone().manifest().id.clone();
     let status = Arc::new(Status::new(&trap, &backbone, &model.head().title(), &config.state.directory));
-    status.warn("head", fallback);
+    status.warn("model", fallback);
+    status.warn("journal", journal.warning().map(str::to_owned));
     greet(&config, &trap, &classifier);
 
     let queue = Arc::new(frames::Queue::new());
@@ -78,7 +84,15 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
             }
         }
     });
-    first_word(&status).await;
+    tokio::select! {
+        () = first_word(&status) => {}
+        () = &mut stop => {
+            tracing::info!("stopped before the first frame");
+            let _ = stop_link.send(true);
+            let _ = timeout(LAST_WORDS, sending).await;
+            return Ok(());
+        }
+    }
 
     let pipeline =
         Pipeline::new(classifier, journal, config.alerts.clone(), trap, queue.clone(), status.clone(), outbox_filled)
@@ -96,7 +110,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
 
     // Whoever ends first ends the daemon; only `stop` does so in peace.
     let early = tokio::select! {
-        () = stop => None,
+        () = &mut stop => None,
+        () = watch_dies(&watching) => Some(anyhow!("the watch ended by itself; the log says why")),
         _ = pipeline_ended.changed() => Some(anyhow!("the pipeline ended by itself; the log says why")),
         ended = &mut sending => Some(match ended {
             Ok(Ok(())) => anyhow!("the link ended by itself"),
@@ -110,9 +125,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
     let worked = tokio::task::block_in_place(|| worker.join());
     if early.is_none() {
         let _ = stop_link.send(true);
-        match sending.await {
-            Ok(result) => result?,
-            Err(error) => return Err(anyhow!("the link died: {error}").into()),
+        match timeout(LAST_WORDS, sending).await {
+            Ok(Ok(result)) => result?,
+            Ok(Err(error)) => return Err(anyhow!("the link died: {error}").into()),
+            // A reader of standard output that does not read, for one.
+            Err(_) => tracing::warn!("not everything could be sent in time; it is sent at the next start"),
         }
     }
     match (early, worked) {
@@ -129,32 +146,33 @@ fn doors(journal: &Journal) -> Result<(crate::journal::SeenFiles, Outbox)> {
     Ok((journal.seen_files()?, journal.outbox()?))
 }
 
-/// Loads backbone and head. A head that can't be used is replaced by the built-in one, and the reason returned: a trap
-/// without a head is blind.
+/// Loads the configured networks. If they can't be used, the built-in pair takes their place with its own alert labels,
+/// and the reason is returned: a trap must not go blind for a damaged file or a disk that is not mounted yet.
 fn classifier(config: &Config, trap: &str) -> Result<(Classifier, Option<String>), DaemonError> {
-    let backbone_origin = Origin::from_setting(&config.model.backbone);
-    let head_origin = Origin::from_setting(&config.model.head);
-    let load_backbone = || source::backbone(&backbone_origin, config.model.threads).map_err(DaemonError::Config);
-    let configured = source::head(&head_origin)
-        .and_then(|head| {
-            Rules::new(&config.alerts, head.manifest())?;
-            Ok(head)
-        })
-        .and_then(|head| Ok(Model::new(load_backbone()?, head)?));
-    let (model, fallback) = match configured {
-        Ok(model) => (model, None),
-        Err(error) if head_origin == Origin::Builtin => return Err(DaemonError::Config(error)),
+    let backbone = Origin::from_setting(&config.model.backbone);
+    let head = Origin::from_setting(&config.model.head);
+    let load = |backbone: &Origin, head: &Origin, alerts: &Alerts| -> Result<Classifier> {
+        // A damaged network may make its loader panic.
+        let model = guarded("load", || source::model(backbone, head, config.model.threads))??;
+        Ok(Classifier::new(model, trap.to_owned(), alerts, limits())?)
+    };
+    let (classifier, fallback) = match load(&backbone, &head, &config.alerts) {
+        Ok(classifier) => (classifier, None),
+        Err(error) if backbone == Origin::Builtin && head == Origin::Builtin => return Err(DaemonError::Config(error)),
         Err(error) => {
-            let reason = format!("head {}: {error:#}; using the built-in head", config.model.head);
-            let builtin: Head = source::head(&Origin::Builtin)?;
-            let model = Model::new(load_backbone()?, builtin)
-                .map_err(|mismatch| DaemonError::Config(error.context(mismatch.to_string())))?;
+            let reason = format!(
+                "backbone {}, head {}: {error:#}; using the built-in model",
+                config.model.backbone, config.model.head
+            );
             tracing::error!("{reason}");
-            (model, Some(reason))
+            let alerts = &config.alerts;
+            let own_labels = Alerts { labels: Vec::new(), ..alerts.clone() };
+            let builtin = load(&Origin::Builtin, &Origin::Builtin, alerts)
+                .or_else(|_| load(&Origin::Builtin, &Origin::Builtin, &own_labels))
+                .map_err(DaemonError::Config)?;
+            (builtin, Some(reason))
         }
     };
-    let classifier =
-        Classifier::new(model, trap.to_owned(), &config.alerts).map_err(|error| DaemonError::Config(error.into()))?;
     for warning in classifier.rules().warnings() {
         tracing::warn!("{warning}");
     }
@@ -174,6 +192,24 @@ fn greet(config: &Config, trap: &str, classifier: &Classifier) {
         config.capture.directory.display(),
         config.state.directory.display(),
     );
+}
+
+/// Resolves when the watch's thread is gone.
+async fn watch_dies(watching: &frames::Watch) {
+    while watching.is_running() {
+        tokio::time::sleep(LOOK_AFTER_WATCH).await;
+    }
+}
+
+/// What one file may ask for: no more than half of the memory that is free now, lest the system end the daemon for it.
+pub fn limits() -> Limits {
+    let limits = Limits::default();
+    let free = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok()
+    });
+    let half = free.map_or(limits.max_memory, |kib| (kib << 10) / 2);
+    Limits { max_memory: half.clamp(64 << 20, limits.max_memory), ..limits }
 }
 
 /// Waits until the first attempt to connect has ended one way or the other.
@@ -228,15 +264,4 @@ fn reporter(status: Arc<Status>) -> impl Fn(frames::Report) + Send + 'static {
             Report::ScanDone { .. } => tracing::debug!("{text}"),
         }
     }
-}
-
-/// Whether a daemon could be started on `directory`: used by `arcticd check`.
-///
-/// # Errors
-/// Those of the system.
-pub fn writable(directory: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    let probe = directory.join(format!(".arcticd-check-{}", std::process::id()));
-    std::fs::write(&probe, b"check")?;
-    std::fs::remove_file(&probe)
 }

@@ -153,11 +153,7 @@ impl Status {
 
     /// Notes the state of the link.
     pub fn set_link(&self, link: Link) {
-        let mut inner = self.lock();
-        if link == Link::Up && inner.link != Link::Up {
-            inner.counters.connections += 1;
-        }
-        inner.link = link;
+        self.lock().link = link;
     }
 
     /// State of the link.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::process::ExitCode as ProcessExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
@@ -68,6 +69,8 @@ fn daemon(loaded: Loaded) -> Result<ExitCode> {
         };
         daemon::run(loaded.config, stop).await
     });
+    // A name look-up that hangs, or a reader that does not read, must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
     match ended {
         Ok(()) => Ok(ExitCode::Ok),
         Err(DaemonError::Config(error)) => {

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use crate::classifier::{Classified, Classifier, FileFacts};
 use crate::config::Config;
+use crate::daemon::limits;
 use crate::exit_code::ExitCode;
 use crate::model::source::{self, Origin};
 use crate::pipeline::read;
@@ -20,7 +21,7 @@ pub fn run(config: &Config, images: &[PathBuf], json: bool) -> Result<ExitCode> 
     let backbone = Origin::from_setting(&config.model.backbone);
     let head = Origin::from_setting(&config.model.head);
     let model = source::model(&backbone, &head, config.model.threads)?;
-    let classifier = Classifier::new(model, config.trap_name(), &config.alerts)?;
+    let classifier = Classifier::new(model, config.trap_name(), &config.alerts, limits())?;
     let mut out = io::stdout().lock();
     let mut codes = Vec::with_capacity(images.len());
     for image in images {

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::Context;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
@@ -20,7 +21,7 @@ use crate::detect::{Event, Sighting, event};
 use crate::detection::{Detection, EventRef, EventState, Kind, event_id, message_id};
 use crate::frame::ContentHash;
 use crate::health::{Link, Status};
-use crate::journal::{FrameRow, Journal, JournalError, StoredEvent, Transaction};
+use crate::journal::{FrameRow, InWork, Journal, JournalError, StoredEvent, Transaction};
 use crate::watch::{Candidate, Queue, Stamp};
 
 /// Topic of detections and event summaries.
@@ -43,6 +44,7 @@ pub struct Pipeline {
     status: Arc<Status>,
     // Told after each queued message.
     outbox_filled: Arc<Notify>,
+    in_work: InWork,
     // When each open event last took a frame, on the monotonic clock: wall clocks jump.
     active: HashMap<String, Instant>,
 }
@@ -61,9 +63,10 @@ impl Pipeline {
         status: Arc<Status>,
         outbox_filled: Arc<Notify>,
     ) -> Result<Self, JournalError> {
+        let in_work = InWork::open(journal.directory());
         let now = Instant::now();
         let active = journal.open_events()?.into_iter().map(|id| (id, now)).collect();
-        Ok(Self { classifier, journal, alerts, trap, queue, status, outbox_filled, active })
+        Ok(Self { classifier, journal, alerts, trap, queue, status, outbox_filled, in_work, active })
     }
 
     /// Works until the queue is closed. The frame in work is finished first; what waits is found again at the next start.
@@ -102,7 +105,8 @@ impl Pipeline {
             }
             Err(error) => return Err(anyhow::Error::new(error).context("the file can't be read")),
         };
-        if file.stamp != candidate.stamp {
+        // Not the inode: FAT and some network file systems number a file anew when its entry left the cache.
+        if (file.stamp.size, file.stamp.mtime_ns) != (candidate.stamp.size, candidate.stamp.mtime_ns) {
             tracing::debug!(frame = name, "still changing, waiting for it to settle again");
             return Ok(());
         }
@@ -114,33 +118,48 @@ impl Pipeline {
             tracing::debug!(frame = name, "content known, not looked at again");
             return Ok(());
         }
-        let camera = name.split_once('/').map(|(camera, _)| camera);
-        let facts = FileFacts { name, camera, modified: file.modified };
+        let facts = FileFacts { name, camera: camera(name), modified: file.modified };
         let now = OffsetDateTime::now_utc();
-        match self.classifier.classify(&file.bytes, &file.hash, &facts, now) {
+        if !self.in_work.begin(&file.hash).context("the frame in work can't be noted")? {
+            return self.failed(candidate, &file, "the daemon died on it twice", now);
+        }
+        let classified = self.classifier.classify(&file.bytes, &file.hash, &facts, now);
+        self.in_work.survived();
+        match classified {
             Ok(mut classified) => {
                 classified.detection.latency_ms = started.elapsed().as_millis() as u64;
-                classified.detection.replayed = !candidate.live || self.status.link() == Link::Down;
+                classified.detection.replayed = !candidate.live || self.status.link() != Link::Up;
                 self.done(candidate, &file, classified)
             }
-            Err(error) => {
-                tracing::warn!(frame = name, "not classified: {error}");
-                let reason = error.to_string();
-                let row = FrameRow {
-                    name,
-                    camera,
-                    failed: Some(&reason),
-                    processed_at: &rfc3339(now),
-                    ..FrameRow::default()
-                };
-                self.journal.transaction(|transaction| {
-                    transaction.put_frame(&file.hash, &row)?;
-                    transaction.note_file(name, &file.stamp, &file.hash)
-                })?;
-                self.status.count(|counters| counters.failed += 1);
-                Ok(())
-            }
+            Err(error) if error.is_final() => self.failed(candidate, &file, &error.to_string(), now),
+            // Not the frame's fault: with a good head or more memory it will be classified.
+            Err(error) => Err(anyhow::Error::new(error).context("not classified")),
         }
+    }
+
+    /// Records a file that is no frame, never to be confused with one where nothing was found.
+    fn failed(
+        &mut self,
+        candidate: &Candidate,
+        file: &FileRead,
+        reason: &str,
+        now: OffsetDateTime,
+    ) -> anyhow::Result<()> {
+        let name = candidate.name.as_str();
+        tracing::warn!(frame = name, "not classified: {reason}");
+        let row = FrameRow {
+            name,
+            camera: camera(name),
+            failed: Some(reason),
+            processed_at: &rfc3339(now),
+            ..FrameRow::default()
+        };
+        self.journal.transaction(|transaction| {
+            transaction.put_frame(&file.hash, &row)?;
+            transaction.note_file(name, &file.stamp, &file.hash)
+        })?;
+        self.status.count(|counters| counters.failed += 1);
+        Ok(())
     }
 
     /// One transaction: the frame is done, and what it has to say is queued.
@@ -205,6 +224,10 @@ impl Pipeline {
         let idle: Vec<String> =
             self.active.iter().filter(|(_, last)| last.elapsed() >= gap).map(|(id, _)| id.clone()).collect();
         for id in idle {
+            // Each closing is a commit; a frame that lands meanwhile, or a stop, does not wait for all of them.
+            if self.queue.is_closed() || !self.queue.is_empty() {
+                return;
+            }
             match self.close_event(&id) {
                 Ok(()) => {
                     self.active.remove(&id);
@@ -219,7 +242,7 @@ impl Pipeline {
     }
 
     fn close_event(&mut self, id: &str) -> anyhow::Result<()> {
-        let offline = self.status.link() == Link::Down;
+        let offline = self.status.link() != Link::Up;
         let trap = &self.trap;
         self.journal.transaction(|transaction| {
             let Some(mut stored) = transaction.event(id)? else { return Ok(()) };
@@ -229,7 +252,7 @@ impl Pipeline {
             summary.kind = Kind::EventClosed;
             // From the last frame: an event that a late frame opens again closes with another message.
             summary.id = message_id(trap, &stored.last_hash, Kind::EventClosed);
-            summary.replayed = stored.replayed || offline;
+            summary.replayed = stored.event.replayed || offline;
             summary.processed_at = rfc3339(OffsetDateTime::now_utc());
             if let Some(event) = &mut summary.event {
                 event.state = EventState::Closed;
@@ -242,6 +265,11 @@ impl Pipeline {
         tracing::info!(event = id, "closed");
         Ok(())
     }
+}
+
+/// First sub-folder.
+fn camera(name: &str) -> Option<&str> {
+    name.split_once('/').map(|(camera, _)| camera)
 }
 
 /// What came of an alert.
@@ -263,16 +291,18 @@ fn alert(
         event_id: event_id(trap, detection.camera.as_deref(), &detection.label, &detection.frame.sha256),
         at: classified.at,
         confidence: detection.confidence,
+        replayed: detection.replayed,
     };
     let (from, to) = (sighting.at.saturating_sub(gap), sighting.at.saturating_add(gap));
     let near = transaction.events_near(&camera, &detection.label, from, to)?;
     let events: Vec<Event> = near.iter().map(|stored| stored.event.clone()).collect();
     let placement = event::place(&events, &sighting, gap, alerts.policy);
     let before = near.into_iter().find(|stored| stored.event.id == placement.event.id);
-    let best_frame = match &before {
-        Some(stored) if !placement.best => serde_json::from_str::<Detection>(&stored.best)?.frame.name,
-        _ => detection.frame.name.clone(),
-    };
+    // The best one so far, unless it is this frame, or was written by a version whose messages can't be read any more.
+    let kept = before.filter(|_| !placement.best).and_then(|stored| {
+        serde_json::from_str::<Detection>(&stored.best).ok().map(|best| (best.frame.name, stored.best))
+    });
+    let best_frame = kept.as_ref().map_or_else(|| detection.frame.name.clone(), |(name, _)| name.clone());
     detection.event = Some(EventRef {
         id: placement.event.id.clone(),
         frame_in_event: placement.event.frames,
@@ -280,10 +310,9 @@ fn alert(
         frames: placement.event.frames,
         best_frame,
     });
-    let replayed = detection.replayed && before.as_ref().is_none_or(|stored| stored.replayed);
-    let best = match before {
-        Some(stored) if !placement.best => stored.best,
-        _ => serde_json::to_string(&detection)?,
+    let best = match kept {
+        Some((_, best)) => best,
+        None => serde_json::to_string(&detection)?,
     };
     let told = Told { event: placement.event.id.clone(), published: placement.publish };
     transaction.put_event(&StoredEvent {
@@ -292,7 +321,6 @@ fn alert(
         label: detection.label.clone(),
         best,
         last_hash: detection.frame.sha256.clone(),
-        replayed,
     })?;
     if placement.publish {
         let priority = if detection.replayed { priority::REPLAYED } else { priority::LIVE };
@@ -310,9 +338,9 @@ fn numbered(mut detection: Detection, epoch: &str, seq: u64) -> Detection {
 
 /// A file's content and what the system says of it.
 pub struct FileRead {
-    /// The whole file, or nothing if it is larger than allowed.
+    /// The whole file, or one byte more than is allowed.
     pub bytes: Vec<u8>,
-    /// Of the whole file.
+    /// Of [`FileRead::bytes`]: of the whole file, unless it is larger than allowed and so no frame.
     pub hash: ContentHash,
     /// As of the open file.
     pub stamp: Stamp,

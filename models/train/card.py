@@ -31,6 +31,19 @@ def table(labels, confusion):
     return "\n".join(lines)
 
 
+def other_thresholds(measured):
+    def cell(share):
+        return f"{share['hits']} of {share['of']}"
+
+    lines = ["| threshold | polar bears found | false alerts, `other` | foxes and walruses |", "|---|---|---|---|"]
+    lines += [
+        f"| {m['threshold']:.2f} | {cell(m['recall'])} | {cell(m['false_alerts_other'])}"
+        f" | {cell(m['false_alerts_fox_walrus'])} |"
+        for m in measured
+    ]
+    return "\n".join(lines)
+
+
 def mistakes(labels, confusion):
     """The confusions among the classes, the most frequent share first."""
     pairs = [
@@ -84,6 +97,7 @@ def main():
         recall=proportion(point["recall"]),
         false_other=proportion(point["false_alerts_other"]),
         false_animals=proportion(point["false_alerts_fox_walrus"]),
+        others=other_thresholds(point["others"]),
         cv_animals=f"{head['animals_right']} of {head['animals']}",
         cv_recall=percent(held_out["recall"]),
         cv_recall_views=percent(held_out["recall_of_all_views"]),

@@ -121,7 +121,7 @@ def main():
     parser.add_argument("photos", type=Path)
     parser.add_argument("teacher", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--shards", type=int, default=24)
+    parser.add_argument("--shards", type=int, default=28)
     args = parser.parse_args()
     jobs = [
         (n, args.photos, args.teacher, args.work / "crops") for n in range(args.shards)

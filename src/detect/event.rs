@@ -18,6 +18,8 @@ pub struct Event {
     pub best_confidence: f32,
     /// Whether it still takes frames without being opened again.
     pub open: bool,
+    /// Whether all its frames were replayed: nobody was woken for it yet.
+    pub replayed: bool,
 }
 
 /// An alerting frame, seen from the events.
@@ -29,6 +31,8 @@ pub struct Sighting {
     pub at: i64,
     /// Confidence, 0 to 1.
     pub confidence: f32,
+    /// From a backlog, or seen while the link was down.
+    pub replayed: bool,
 }
 
 /// What becomes of a sighting.
@@ -44,13 +48,16 @@ pub struct Placement {
     pub publish: bool,
 }
 
-/// Puts a sighting into the nearest event within `gap` seconds, open or closed, or opens one.
+/// Puts a sighting into the nearest event within `gap` seconds, or opens one. An event that was closed takes only
+/// replayed frames: a bear that shows up now is news, whatever a camera's clock says.
 ///
-/// An opening is always published. Under [`AlertPolicy::Event`] a further frame is published only if it at least halves
+/// An opening is always published, and so is the first frame after a closing and the first live one after replayed ones:
+/// those before it rang no bell. Under [`AlertPolicy::Event`] a further frame is published only if it at least halves
 /// the doubt (1 - confidence) that the best frame so far left: a long burst gives a handful of updates, not hundreds.
 pub fn place(events: &[Event], sighting: &Sighting, gap: i64, policy: AlertPolicy) -> Placement {
     let nearest = events
         .iter()
+        .filter(|event| event.open || sighting.replayed)
         .map(|event| (distance(event, sighting.at), event))
         .filter(|(distance, _)| *distance <= gap)
         .min_by_key(|(distance, event)| (*distance, !event.open));
@@ -62,6 +69,7 @@ pub fn place(events: &[Event], sighting: &Sighting, gap: i64, policy: AlertPolic
             frames: 1,
             best_confidence: sighting.confidence,
             open: true,
+            replayed: sighting.replayed,
         };
         return Placement { event, state: EventState::Opened, best: true, publish: true };
     };
@@ -74,8 +82,10 @@ pub fn place(events: &[Event], sighting: &Sighting, gap: i64, policy: AlertPolic
         frames: event.frames + 1,
         best_confidence: event.best_confidence.max(sighting.confidence),
         open: true,
+        replayed: event.replayed && sighting.replayed,
     };
-    let publish = doubt_halved || policy == AlertPolicy::EveryFrame;
+    let silent_so_far = !event.open || event.replayed && !sighting.replayed;
+    let publish = silent_so_far || doubt_halved || policy == AlertPolicy::EveryFrame;
     Placement { event: joined, state: EventState::Updated, best, publish }
 }
 
@@ -89,11 +99,11 @@ mod tests {
     use super::*;
 
     fn sighting(at: i64, confidence: f32) -> Sighting {
-        Sighting { event_id: format!("e{at}"), at, confidence }
+        Sighting { event_id: format!("e{at}"), at, confidence, replayed: false }
     }
 
     fn event(id: &str, first_at: i64, last_at: i64) -> Event {
-        Event { id: id.into(), first_at, last_at, frames: 3, best_confidence: 0.8, open: true }
+        Event { id: id.into(), first_at, last_at, frames: 3, best_confidence: 0.8, open: true, replayed: false }
     }
 
     #[test]
@@ -127,6 +137,29 @@ mod tests {
         assert!(!place(&open, &sighting(111, 0.85), 60, AlertPolicy::Event).publish);
         assert!(place(&open, &sighting(111, 0.91), 60, AlertPolicy::Event).publish);
         assert!(place(&open, &sighting(111, 0.1), 60, AlertPolicy::EveryFrame).publish);
+    }
+
+    #[test]
+    fn a_live_bear_never_disappears_into_an_event_that_is_over() {
+        let closed = [Event { open: false, ..event("e", 100, 110) }];
+        let placed = place(&closed, &sighting(105, 0.5), 60, AlertPolicy::Event);
+        assert_eq!((placed.state, placed.publish), (EventState::Opened, true));
+    }
+
+    #[test]
+    fn a_late_frame_joins_an_event_that_is_over_and_opens_it_again_audibly() {
+        let closed = [Event { open: false, ..event("e", 100, 110) }];
+        let late = Sighting { replayed: true, ..sighting(105, 0.5) };
+        let placed = place(&closed, &late, 60, AlertPolicy::Event);
+        assert_eq!((placed.event.id.as_str(), placed.event.open, placed.publish), ("e", true, true));
+    }
+
+    #[test]
+    fn the_first_live_frame_after_replayed_ones_is_published_whatever_its_confidence() {
+        let unheard = [Event { replayed: true, ..event("e", 100, 110) }];
+        let first = place(&unheard, &sighting(111, 0.3), 60, AlertPolicy::Event);
+        assert!(first.publish && !first.event.replayed);
+        assert!(!place(&[first.event], &sighting(112, 0.3), 60, AlertPolicy::Event).publish);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! link drains). Each has a connection of its own, so that none waits for another's lock in the program.
 
 mod frames;
+mod in_work;
 mod outbox;
 mod store;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 pub use frames::SeenFiles;
+pub use in_work::InWork;
 pub use outbox::{Message, Outbox, Totals};
 pub use transaction::{FrameRow, StoredEvent, Transaction};
 
@@ -60,14 +62,22 @@ pub enum JournalError {
     Message(#[from] serde_json::Error),
 }
 
+impl JournalError {
+    /// Whether the file itself is no good.
+    fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        matches!(self, Self::Database { source, .. }
+            if matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)))
+    }
+}
+
 fn advice(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DiskFull) => "; free some space, the frame stays and is tried again",
         Some(rusqlite::ErrorCode::ReadOnly) => "; the file system is read-only",
         Some(rusqlite::ErrorCode::CannotOpen) => "; the directory must be writable for the daemon",
-        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-            "; the file is damaged: move it aside and start again"
-        }
+        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => "; the file is damaged",
+        Some(rusqlite::ErrorCode::SystemIoFailure) => "; is the disk full or failing?",
         _ => "",
     }
 }
@@ -87,6 +97,7 @@ pub struct Journal {
     file: PathBuf,
     epoch: String,
     max_entries: u64,
+    warning: Option<String>,
     // Held as long as the daemon runs; the kernel lets go of it even after kill -9.
     _lock: std::fs::File,
 }
@@ -107,8 +118,29 @@ impl Journal {
             Err(std::fs::TryLockError::WouldBlock) => return Err(JournalError::InUse { file }),
             Err(std::fs::TryLockError::Error(source)) => return Err(wrong(source)),
         }
-        let (db, epoch) = store::create(&file)?;
-        Ok(Self { db, file, epoch, max_entries, _lock: lock })
+        let mut warning = None;
+        let (db, epoch) = match store::create(&file) {
+            Err(error) if error.is_damage() => {
+                // A trap that can't alert because of its own notes would be worse than one that alerts twice.
+                let aside = store::set_aside(&file).map_err(wrong)?;
+                let text = format!("{error}; it was moved to {}, and a new one begun", aside.display());
+                tracing::error!("{text}");
+                warning = Some(text);
+                store::create(&file)?
+            }
+            created => created?,
+        };
+        Ok(Self { db, file, epoch, max_entries, warning, _lock: lock })
+    }
+
+    /// What happened to the journal before this one.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    /// Where the journal lives.
+    pub fn directory(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new("."))
     }
 
     /// Id of this journal: a journal that was lost and begun anew has another one.

@@ -1,6 +1,6 @@
 //! The tables, and how a connection is opened: write-ahead log, synced at each commit.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
@@ -59,6 +59,26 @@ pub(super) fn create(file: &Path) -> Result<(Connection, String), JournalError> 
     let epoch: Option<String> =
         db.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).optional().map_err(wrong)?;
     Ok((db, epoch.unwrap_or_default()))
+}
+
+/// Moves a damaged journal and its companions out of the way, to a name that is free; returns the new name.
+pub(super) fn set_aside(file: &Path) -> std::io::Result<PathBuf> {
+    let named = |number: u32, suffix: &str| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(format!(".damaged-{number}{suffix}"));
+        PathBuf::from(name)
+    };
+    let free = (1..=u32::MAX).find(|number| !named(*number, "").exists()).unwrap_or(u32::MAX);
+    std::fs::rename(file, named(free, ""))?;
+    for suffix in ["-wal", "-shm"] {
+        let mut companion = file.as_os_str().to_owned();
+        companion.push(suffix);
+        match std::fs::rename(&companion, named(free, suffix)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(named(free, ""))
 }
 
 /// A further connection to an existing journal.

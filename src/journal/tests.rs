@@ -160,9 +160,13 @@ fn a_file_is_seen_only_with_the_very_same_stamp() {
 }
 
 #[test]
-fn a_file_that_is_no_journal_gives_an_error_that_says_what_to_do() {
+fn a_damaged_journal_is_moved_aside_and_a_new_one_begun() {
     let world = World::new();
-    std::fs::write(world.directory.path().join("journal.sqlite"), b"this is no database, only some text.").unwrap();
-    let Err(error) = Journal::open(world.directory.path(), 100) else { panic!("it was opened") };
-    assert!(error.to_string().contains("move it aside"), "{error}");
+    let file = world.directory.path().join("journal.sqlite");
+    std::fs::write(&file, b"this is no database, only some text.").unwrap();
+    let journal = world.open(100);
+    assert!(journal.warning().unwrap().contains("journal.sqlite.damaged-1"), "{:?}", journal.warning());
+    assert!(file.with_file_name("journal.sqlite.damaged-1").exists());
+    drop(journal);
+    assert_eq!(world.open(100).warning(), None);
 }

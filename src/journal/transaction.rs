@@ -44,8 +44,6 @@ pub struct StoredEvent {
     pub best: String,
     /// sha256 of the frame that joined last, hex.
     pub last_hash: String,
-    /// Whether all its frames were replayed.
-    pub replayed: bool,
 }
 
 /// An open transaction; dropped without a commit it leaves no trace.
@@ -171,7 +169,7 @@ impl<'a> Transaction<'a> {
                     f64::from(event.best_confidence),
                     stored.best,
                     stored.last_hash,
-                    stored.replayed,
+                    event.replayed,
                     event.open
                 ])
             })
@@ -255,6 +253,7 @@ fn stored_event(row: &Row) -> rusqlite::Result<StoredEvent> {
         frames: row.get::<_, i64>("frames")? as u64,
         best_confidence: row.get::<_, f64>("best_confidence")? as f32,
         open: row.get("open")?,
+        replayed: row.get("replayed")?,
     };
     Ok(StoredEvent {
         event,
@@ -262,6 +261,5 @@ fn stored_event(row: &Row) -> rusqlite::Result<StoredEvent> {
         label: row.get("label")?,
         best: row.get("best")?,
         last_hash: row.get("last_hash")?,
-        replayed: row.get("replayed")?,
     })
 }

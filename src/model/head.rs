@@ -111,6 +111,9 @@ impl Head {
         let mut sums_to_one = true;
         for probe in probes {
             let raw = self.raw(&(0..features).map(probe).collect::<Vec<_>>())?;
+            if raw.iter().any(|value| !value.is_finite()) {
+                return Err(ModelError::NotFinite { what: self.what() });
+            }
             let sum: f32 = raw.iter().sum();
             sums_to_one &= (sum - 1.0).abs() < 1e-3 && raw.iter().all(|value| (0.0..=1.0).contains(value));
         }

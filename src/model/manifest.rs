@@ -263,6 +263,10 @@ impl HeadManifest {
         if !is_name(&self.name) {
             return wrong("name".into(), format!("is `{}`; it must match [a-z0-9.-]+", self.name));
         }
+        if !(1..=1_000_000).contains(&self.backbone.features) {
+            let problem = format!("is {}; 1 to 1000000 is allowed", self.backbone.features);
+            return wrong("backbone.features".into(), problem);
+        }
         if !(2..=1000).contains(&self.labels.len()) {
             return wrong("labels".into(), format!("holds {} labels; 2 to 1000 are allowed", self.labels.len()));
         }

@@ -20,7 +20,13 @@ impl Backoff {
         full.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    /// Begins anew, after a connection that did some work.
+    /// Waits briefly again, after a connection that did some work but did not last: two clients with one id take the
+    /// connection from each other, and must not do so many times a second.
+    pub(super) fn ease(&mut self) {
+        self.failures = self.failures.min(2);
+    }
+
+    /// Begins anew, after a connection that lasted.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
     }
@@ -37,6 +43,17 @@ mod tests {
         assert!(waits[0] <= FIRST && waits[0] >= FIRST / 2);
         assert!(waits.iter().all(|wait| *wait <= LONGEST));
         assert!(waits[20..].iter().all(|wait| *wait >= LONGEST / 2));
+    }
+
+    #[test]
+    fn a_connection_that_worked_but_broke_waits_for_seconds_not_for_a_minute() {
+        let mut backoff = Backoff::default();
+        for _ in 0..20 {
+            backoff.next();
+        }
+        backoff.ease();
+        let wait = backoff.next();
+        assert!(wait <= Duration::from_secs(2) && wait >= Duration::from_secs(1));
     }
 
     #[test]

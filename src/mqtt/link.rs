@@ -12,7 +12,7 @@ use rumqttc::{
 };
 use tokio::sync::{Notify, watch};
 use tokio::task::block_in_place;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::backoff::Backoff;
 use super::flight::{Flight, Sent};
@@ -22,8 +22,14 @@ use crate::journal::{JournalError, Message, Outbox};
 
 /// How long a clean stop may take to send what is queued.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long `stopped` may then take to be acknowledged.
+const PART: Duration = Duration::from_secs(2);
+/// How long the disconnect may then take to be written.
+const LEAVE: Duration = Duration::from_secs(1);
 /// How long an acknowledgement may wait to be noted together with others.
 const ACK_GATHER: Duration = Duration::from_millis(50);
+/// A link on which nothing was acknowledged for this long counts as down: what is queued meanwhile arrives late.
+const STALLED: Duration = Duration::from_secs(10);
 /// A broker that answers pings but acknowledges nothing for this long is given up.
 const STUCK: Duration = Duration::from_secs(120);
 /// A connection that lived this long was not a failure.
@@ -45,8 +51,8 @@ pub struct Link {
 enum End {
     /// As asked.
     Stopped,
-    /// The connection broke; `worked` if it had acknowledged something or lived for a while.
-    Lost { error: String, worked: bool },
+    /// The connection broke; `worked` if something was acknowledged, `lasted` if it lived for a while.
+    Lost { error: String, worked: bool, lasted: bool },
 }
 
 impl Link {
@@ -69,10 +75,12 @@ impl Link {
         let mut backoff = Backoff::default();
         while !*stop.borrow() {
             let end = self.connection(&mut stop).await;
-            let End::Lost { error, worked } = end else { return };
+            let End::Lost { error, worked, lasted } = end else { return };
             self.status.set_link(health::Link::Down);
-            if worked {
+            if lasted {
                 backoff.reset();
+            } else if worked {
+                backoff.ease();
             }
             let wait = backoff.next();
             let (host, port) = self.options.broker_address();
@@ -94,11 +102,12 @@ impl Link {
             _ = stop.changed() => return End::Stopped,
         };
         if let Err(error) = connected {
-            return End::Lost { error: explain(&error), worked: false };
+            return End::Lost { error: explain(&error), worked: false, lasted: false };
         }
         let (host, port) = self.options.broker_address();
         tracing::info!("connected to {host}:{port}");
         self.status.set_link(health::Link::Up);
+        self.status.count(|counters| counters.connections += 1);
         self.status.warn("link", None);
         let mut session = Session {
             link: self,
@@ -134,6 +143,8 @@ enum Phase {
     Draining(Instant),
     /// `stopped` is under way.
     Parting(Instant),
+    /// The disconnect is under way.
+    Leaving(Instant),
     Over,
 }
 
@@ -149,18 +160,20 @@ impl Session<'_> {
                 self.fill();
                 self.advance();
                 if self.phase == Phase::Over {
-                    return self.part(poll).await;
+                    return End::Stopped;
                 }
                 let gathering = self.flight.waiting_acknowledgements() > 0;
                 let stopping = self.phase != Phase::Running;
                 let owed = self.flight.under_way() > 0;
+                let stalled = owed && self.progress.elapsed() >= STALLED;
+                self.link.status.set_link(if stalled { health::Link::Down } else { health::Link::Up });
                 tokio::select! {
                     event = &mut poll => break event,
                     () = filled.notified() => {}
                     () = sleep(ACK_GATHER), if gathering || stopping => self.note_acknowledgements(),
-                    () = sleep(STUCK.saturating_sub(self.progress.elapsed())), if owed && !stopping => {
-                        let error = format!("no acknowledgement for {} s", STUCK.as_secs());
-                        return End::Lost { error, worked: self.acknowledged_any };
+                    () = sleep(until(self.progress, STALLED)), if owed && !stalled => {}
+                    () = sleep(until(self.progress, STUCK)), if owed && !stopping => {
+                        return self.lost(format!("no acknowledgement for {} s", STUCK.as_secs()));
                     }
                     _ = health.tick(), if !stopping => self.send_health(),
                     _ = stop.changed(), if !stopping => self.phase = Phase::Draining(Instant::now()),
@@ -170,14 +183,13 @@ impl Session<'_> {
                 Ok(event) => self.handle(&event),
                 Err(error) => {
                     self.note_acknowledgements();
-                    if self.phase != Phase::Running {
+                    if let Phase::Draining(_) = self.phase {
                         tracing::warn!(
                             "the broker left before everything was sent: {error}; it is sent at the next start"
                         );
                         return End::Stopped;
                     }
-                    let worked = self.acknowledged_any || self.since.elapsed() > STEADY;
-                    return End::Lost { error: explain(&error), worked };
+                    return self.lost(explain(&error));
                 }
             }
         }
@@ -191,27 +203,32 @@ impl Session<'_> {
                 self.send("availability", true, b"stopped".to_vec(), Sent::Farewell);
                 self.phase = Phase::Parting(Instant::now());
             }
-            Phase::Parting(since) if since.elapsed() > DRAIN => self.phase = Phase::Over,
+            Phase::Parting(since) if since.elapsed() > PART => self.leave(),
+            Phase::Leaving(since) if since.elapsed() > LEAVE => self.phase = Phase::Over,
             _ => {}
         }
     }
 
     /// Disconnects, so that the broker does not publish the last will.
-    async fn part(&mut self, mut poll: impl Future<Output = Result<Event, ConnectionError>> + Unpin) -> End {
-        if self.client.try_disconnect().is_ok() {
-            // The next event is the disconnect written out, or the connection's end; either will do.
-            let _ = timeout(Duration::from_secs(1), &mut poll).await;
-        }
-        End::Stopped
+    fn leave(&mut self) {
+        self.phase = match self.client.try_disconnect() {
+            Ok(()) => Phase::Leaving(Instant::now()),
+            Err(_) => Phase::Over,
+        };
+    }
+
+    fn lost(&self, error: String) -> End {
+        End::Lost { error, worked: self.acknowledged_any, lasted: self.since.elapsed() > STEADY }
     }
 
     fn handle(&mut self, event: &Event) {
         match event {
+            Event::Outgoing(Outgoing::Disconnect) => self.phase = Phase::Over,
             Event::Outgoing(Outgoing::Publish(packet)) if *packet != 0 => self.flight.written(*packet),
             Event::Incoming(Packet::PubAck(ack)) => {
                 self.progress = Instant::now();
                 if self.flight.acknowledged(ack.pkid) == Some(Sent::Farewell) {
-                    self.phase = Phase::Over;
+                    self.leave();
                 }
                 // One commit for many acknowledgements: flash wears.
                 if self.flight.waiting_acknowledgements() >= usize::from(self.link.options.inflight()).div_ceil(2) {
@@ -226,7 +243,7 @@ impl Session<'_> {
     fn fill(&mut self) {
         let window = usize::from(self.link.options.inflight());
         let free = window.saturating_sub(self.flight.under_way());
-        if free == 0 || matches!(self.phase, Phase::Parting(_) | Phase::Over) {
+        if free == 0 || !matches!(self.phase, Phase::Running | Phase::Draining(_)) {
             return;
         }
         let entries = block_in_place(|| self.link.outbox.next(&|seq| self.flight.holds(seq), free));
@@ -285,6 +302,11 @@ impl Session<'_> {
             }
         }
     }
+}
+
+/// What is left of `limit` since a moment.
+fn until(since: Instant, limit: Duration) -> Duration {
+    limit.saturating_sub(since.elapsed())
 }
 
 /// What a person can do about a failed connection.

@@ -1,0 +1,86 @@
+//! Which frame is being looked at: after a death that no `catch_unwind` stops (an allocation that aborts, the system
+//! ending the process for its memory) the next start knows which one to distrust, and does not die of it for ever.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::frame::ContentHash;
+
+/// A frame that the daemon died on this often is given up.
+const DEATHS: u32 = 2;
+
+/// A line in a file of its own: the frame's content and how often it was begun. Never synced, since it has to outlive the
+/// process, not the power; and never cleared, since a frame that was finished does not come again.
+pub struct InWork {
+    file: PathBuf,
+    last: Option<(ContentHash, u32)>,
+}
+
+impl InWork {
+    /// Reads what the last process left in `directory`.
+    pub fn open(directory: &Path) -> Self {
+        let file = directory.join("in-work");
+        let last = std::fs::read_to_string(&file).ok().and_then(|text| {
+            let (hash, begun) = text.trim().split_once(' ')?;
+            Some((hash.parse().ok()?, begun.parse().ok()?))
+        });
+        Self { file, last }
+    }
+
+    /// Notes that this frame is begun. False if the daemon died on it often enough: leave it alone.
+    ///
+    /// # Errors
+    /// The note can't be written.
+    pub fn begin(&mut self, hash: &ContentHash) -> io::Result<bool> {
+        let before = self.last.as_ref().filter(|(last, _)| last == hash).map_or(0, |(_, begun)| *begun);
+        if before >= DEATHS {
+            return Ok(false);
+        }
+        self.last = Some((*hash, before + 1));
+        std::fs::write(&self.file, format!("{hash} {}\n", before + 1))?;
+        Ok(true)
+    }
+
+    /// The frame was survived, whatever became of it: a later try in this process counts anew.
+    pub fn survived(&mut self) {
+        if let Some((_, begun)) = &mut self.last {
+            *begun = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_that_killed_the_daemon_twice_is_left_alone_and_others_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let (bad, good) = (ContentHash::of(b"bad"), ContentHash::of(b"good"));
+        for _ in 0..DEATHS {
+            assert!(InWork::open(directory.path()).begin(&bad).unwrap());
+        }
+        let mut third = InWork::open(directory.path());
+        assert!(!third.begin(&bad).unwrap());
+        assert!(third.begin(&good).unwrap());
+    }
+
+    #[test]
+    fn a_frame_that_is_tried_again_in_the_same_process_is_not_held_against_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let hash = ContentHash::of(b"frame");
+        let mut process = InWork::open(directory.path());
+        for _ in 0..10 {
+            assert!(process.begin(&hash).unwrap());
+            process.survived();
+        }
+    }
+
+    #[test]
+    fn a_note_that_cannot_be_read_is_ignored() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("in-work"), b"\xff nonsense").unwrap();
+        assert!(InWork::open(directory.path()).begin(&ContentHash::of(b"frame")).unwrap());
+    }
+}
