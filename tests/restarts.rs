@@ -136,6 +136,7 @@ fn an_open_event_survives_a_power_cut_and_is_closed_once() {
     world.drop_frame("north/a.jpg", &bear(1)).unwrap();
     let opened = wait_detections(&subscriber, 1).remove(0).event.unwrap();
     assert_eq!(opened.state, EventState::Opened);
+    assert_eq!(world.ledger().open_events().unwrap(), 1);
     daemon.kill().unwrap();
 
     let mut daemon = start_online(&world, &subscriber);
@@ -158,6 +159,7 @@ fn an_open_event_survives_a_power_cut_and_is_closed_once() {
     let closed = closings(&messages, &opened.id);
     assert_eq!(closed.len(), 1, "{closed:?}");
     assert_eq!(closed[0].event.as_ref().unwrap().frames, 1);
+    assert_eq!(world.ledger().open_events().unwrap(), 0);
     assert_eq!(closed[0].frame.name, "north/a.jpg");
 }
 
