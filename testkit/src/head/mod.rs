@@ -215,7 +215,7 @@ fn threshold(highest_without_bear: f32, lowest_bear: f32) -> f32 {
     let middle = (odds(highest_without_bear) + odds(lowest_bear)) / 2.0;
     let half_way = 1.0 / (1.0 + (-middle).exp());
     // Two digits are enough for people; rounded up, it stays above what was seen.
-    ((half_way.max(highest_without_bear) * 100.0).floor() + 1.0) / 100.0
+    (((half_way.max(highest_without_bear) * 100.0).floor() + 1.0) / 100.0).min(1.0)
 }
 
 fn manifest(backbone: &Backbone, onnx: &[u8], threshold: f32) -> HeadManifest {
