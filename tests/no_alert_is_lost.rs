@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use arcticd::detection::Detection;
 use parts::{BIN, PATIENCE, bear, detections, every_frame, skip, wait_detections, wait_frames};
-use testkit::broker::{Mosquitto, Options};
+use testkit::broker::{Embedded, Mosquitto, Options};
 use testkit::daemon::World;
 use testkit::ledger::MessageEntry;
 use testkit::scenes::Scene;
@@ -45,8 +45,48 @@ fn wait_state(world: &World, state: &str, count: u64) {
         .unwrap_or_else(|| panic!("{} of {count} messages are {state}", in_state(world, state).len()));
 }
 
-fn console(broker: &Mosquitto) -> Subscriber {
-    Subscriber::start(Subscription::new(broker.port(), "arcticd/test/detection").persistent("console")).unwrap()
+/// A subscriber whose session the broker keeps, if it keeps anything.
+fn console(port: u16) -> Subscriber {
+    Subscriber::start(Subscription::new(port, "arcticd/test/detection").persistent("console")).unwrap()
+}
+
+/// A broker that dies in the middle of its work and comes back on the same port.
+enum Mortal {
+    Mosquitto(Mosquitto),
+    /// None while it is dead. It forgets everything.
+    Embedded(u16, Option<Embedded>),
+}
+
+impl Mortal {
+    fn mosquitto(persistence: bool) -> Self {
+        Self::Mosquitto(Mosquitto::start(Options { persistence, ..Options::default() }).unwrap())
+    }
+
+    fn embedded() -> Self {
+        let broker = Embedded::start().unwrap();
+        Self::Embedded(broker.port(), Some(broker))
+    }
+
+    fn port(&self) -> u16 {
+        match self {
+            Self::Mosquitto(broker) => broker.port(),
+            Self::Embedded(port, _) => *port,
+        }
+    }
+
+    fn kill(&mut self) {
+        match self {
+            Self::Mosquitto(broker) => broker.kill().unwrap(),
+            Self::Embedded(_, broker) => broker.take().unwrap().stop(),
+        }
+    }
+
+    fn restart(&mut self) {
+        match self {
+            Self::Mosquitto(broker) => broker.restart().unwrap(),
+            Self::Embedded(port, broker) => *broker = Some(Embedded::start_on(*port).unwrap()),
+        }
+    }
 }
 
 fn ids(messages: &[Message]) -> BTreeSet<String> {
@@ -76,11 +116,10 @@ fn assert_repeats_are_identical(messages: &[Message]) {
 }
 
 /// Drops `alerts()` frames while the broker is killed and started again three times.
-fn survive_kills(persistence: bool) {
+fn survive_kills(mut broker: Mortal, persistence: bool) {
     let count = alerts();
-    let mut broker = Mosquitto::start(Options { persistence, ..Options::default() }).unwrap();
-    let subscriber = console(&broker);
-    let world = every_frame().set("mqtt.url", broker.url());
+    let subscriber = console(broker.port());
+    let world = every_frame().set("mqtt.url", format!("mqtt://127.0.0.1:{}", broker.port()));
     let mut daemon = world.start(BIN).unwrap();
     let part = count / (KILLS + 1);
     // What the broker may have lost by itself: it said that it had these, and then it was killed.
@@ -90,12 +129,12 @@ fn survive_kills(persistence: bool) {
         drop_bears(&world, first..first + part / 2);
         // In the middle: of this part, and of what waited for the broker to come back.
         wait_state(&world, "acked", entrusted.len() as u64 + part / 8);
-        broker.kill().unwrap();
+        broker.kill();
         drop_bears(&world, first + part / 2..end);
         wait_state(&world, "queued", 3);
         // By now the link has noticed, and the journal says what was acknowledged.
         entrusted = in_state(&world, "acked");
-        broker.restart().unwrap();
+        broker.restart();
         subscriber.wait_subscribed(round + 2, PATIENCE).unwrap();
         if !persistence {
             // It has forgotten its subscriber: nothing that came before the new subscription can be asked of it.
@@ -136,7 +175,7 @@ fn every_alert_arrives_though_a_persistent_broker_is_killed_three_times() {
     if !Mosquitto::available() {
         return skip("kills of a persistent broker", "mosquitto is not installed");
     }
-    survive_kills(true);
+    survive_kills(Mortal::mosquitto(true), true);
 }
 
 #[test]
@@ -144,7 +183,12 @@ fn every_alert_is_acknowledged_though_a_forgetful_broker_is_killed_three_times()
     if !Mosquitto::available() {
         return skip("kills of a broker without persistence", "mosquitto is not installed");
     }
-    survive_kills(false);
+    survive_kills(Mortal::mosquitto(false), false);
+}
+
+#[test]
+fn every_alert_is_acknowledged_though_the_embedded_broker_forgets_everything_three_times() {
+    survive_kills(Mortal::embedded(), false);
 }
 
 /// A broker that knows its subscriber and is down again.
@@ -154,7 +198,7 @@ fn away() -> Option<(Mosquitto, Subscriber)> {
         return None;
     }
     let mut broker = Mosquitto::start(Options::default()).unwrap();
-    let subscriber = console(&broker);
+    let subscriber = console(broker.port());
     broker.stop().unwrap();
     Some((broker, subscriber))
 }

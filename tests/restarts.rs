@@ -91,6 +91,20 @@ fn sigterm_sends_what_is_queued_and_says_stopped_which_offline_does_not_follow()
 }
 
 #[test]
+fn a_clean_stop_is_no_absence() {
+    let broker = Broker::any().unwrap();
+    let subscriber = listen(broker.port());
+    let world = every_frame().set("mqtt.url", broker.url());
+    for _ in 0..2 {
+        let mut daemon = start_online(&world, &subscriber);
+        assert_eq!(daemon.terminate().unwrap(), 0);
+    }
+    let daemon = start_online(&world, &subscriber);
+    assert_eq!(availability(&subscriber.messages()), ["online", "stopped", "online", "stopped", "online"]);
+    drop(daemon);
+}
+
+#[test]
 fn sigterm_ends_a_daemon_whose_broker_is_away_and_keeps_its_alerts() {
     let port = testkit::broker::free_port().unwrap();
     let world = every_frame().set("mqtt.url", format!("mqtt://127.0.0.1:{port}"));
@@ -122,6 +136,7 @@ fn an_open_event_survives_a_power_cut_and_is_closed_once() {
     world.drop_frame("north/a.jpg", &bear(1)).unwrap();
     let opened = wait_detections(&subscriber, 1).remove(0).event.unwrap();
     assert_eq!(opened.state, EventState::Opened);
+    assert_eq!(world.ledger().open_events().unwrap(), 1);
     daemon.kill().unwrap();
 
     let mut daemon = start_online(&world, &subscriber);
@@ -144,6 +159,7 @@ fn an_open_event_survives_a_power_cut_and_is_closed_once() {
     let closed = closings(&messages, &opened.id);
     assert_eq!(closed.len(), 1, "{closed:?}");
     assert_eq!(closed[0].event.as_ref().unwrap().frames, 1);
+    assert_eq!(world.ledger().open_events().unwrap(), 0);
     assert_eq!(closed[0].frame.name, "north/a.jpg");
 }
 

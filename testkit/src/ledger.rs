@@ -76,6 +76,14 @@ impl Ledger {
         })
     }
 
+    /// How many events are not over.
+    ///
+    /// # Errors
+    /// The journal can't be read.
+    pub fn open_events(&self) -> Result<usize> {
+        Ok(self.rows("SELECT id FROM events WHERE open = 1", [], |row| row.get::<_, String>(0))?.len())
+    }
+
     /// The entry of the file `name`, once the daemon has dealt with it; none if it has not within `limit`. For a copy, that
     /// of the content it is a copy of.
     pub fn wait_frame(&self, name: &str, limit: Duration) -> Option<FrameEntry> {
