@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::classifier::{Classifier, guarded};
 use crate::config::{Alerts, Config, WatchMode};
 use crate::console::Console;
+use crate::detect::RulesError;
 use crate::frame::Limits;
 use crate::health::{self, Status};
 use crate::journal::{Journal, Outbox};
@@ -165,11 +166,16 @@ fn classifier(config: &Config, trap: &str) -> Result<(Classifier, Option<String>
                 config.model.backbone, config.model.head
             );
             tracing::error!("{reason}");
-            let alerts = &config.alerts;
-            let own_labels = Alerts { labels: Vec::new(), ..alerts.clone() };
-            let builtin = load(&Origin::Builtin, &Origin::Builtin, alerts)
-                .or_else(|_| load(&Origin::Builtin, &Origin::Builtin, &own_labels))
-                .map_err(DaemonError::Config)?;
+            // Labels that only a broken head knows are no mistake in the configuration; labels that no head knows are.
+            let mistaken = error.is::<RulesError>();
+            let own_labels = Alerts { labels: Vec::new(), ..config.alerts.clone() };
+            let builtin = match load(&Origin::Builtin, &Origin::Builtin, &config.alerts) {
+                Err(unknown) if unknown.is::<RulesError>() && !mistaken => {
+                    load(&Origin::Builtin, &Origin::Builtin, &own_labels)
+                }
+                loaded => loaded,
+            }
+            .map_err(DaemonError::Config)?;
             (builtin, Some(reason))
         }
     };

@@ -145,15 +145,24 @@ fn falls_back(spoil: impl FnOnce(&World), reason: &str) {
     spoil(&world);
     let world = world.set("model.head", copy.to_string_lossy());
     let daemon = start_online(&world, &subscriber);
-    let line = daemon.wait_for_log("using the built-in head", PATIENCE).unwrap();
+    let line = daemon.wait_for_log("using the built-in model", PATIENCE).unwrap();
     assert!(line.contains("ERROR") && line.contains(reason), "{line}");
     let health = wait_health(&subscriber, |health| health["warnings"].as_array().is_some_and(|all| !all.is_empty()));
     let warning = health["warnings"][0].as_str().unwrap();
-    assert!(warning.contains("using the built-in head") && warning.contains(reason), "{health}");
+    assert!(warning.contains("using the built-in model") && warning.contains(reason), "{health}");
     assert!(!health["head"].as_str().unwrap().contains("demo-scenes"), "{health}");
     // Blind it is not.
     world.drop_frame("a.jpg", &bear(1)).unwrap();
     assert_eq!(wait_detections(&subscriber, 1)[0].model.head, health["head"].as_str().unwrap());
+}
+
+#[test]
+fn a_broken_head_whose_labels_only_it_knows_leaves_a_trap_that_still_alerts_for_bears() {
+    let missing = every_frame().path("no-such-head");
+    let world = every_frame().set("model.head", missing.to_string_lossy()).set_raw("alerts.labels", "[\"reindeer\"]");
+    let daemon = world.start(BIN).unwrap();
+    let line = daemon.wait_for_log("alerting", PATIENCE).unwrap();
+    assert!(line.contains("alerting polar_bear"), "{line}");
 }
 
 #[test]
