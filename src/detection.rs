@@ -50,9 +50,9 @@ pub struct Detection {
     pub thumbnail: Option<String>,
     /// RFC 3339, the trap's clock.
     pub processed_at: String,
-    /// From noticing the file to this message, in milliseconds.
+    /// From beginning to read the settled file to this message, in milliseconds.
     pub latency_ms: u64,
-    /// Queued while the link was down, or found in a backlog: do not ring for it as if it happened now.
+    /// Queued while the link was down, or found in a backlog: it may be old news.
     pub replayed: bool,
 }
 
