@@ -10,7 +10,7 @@ use crate::frame::ContentHash;
 const DEATHS: u32 = 2;
 
 /// A line in a file of its own: the frame's content and how often it was begun. Never synced, since it has to outlive the
-/// process, not the power; and never cleared, since a frame that was finished does not come again.
+/// process, not the power.
 pub struct InWork {
     file: PathBuf,
     last: Option<(ContentHash, u32)>,
@@ -41,10 +41,12 @@ impl InWork {
         Ok(true)
     }
 
-    /// The frame was survived, whatever became of it: a later try in this process counts anew.
+    /// The frame was survived, whatever became of it: a later try counts anew.
     pub fn survived(&mut self) {
-        if let Some((_, begun)) = &mut self.last {
+        if let Some((hash, begun)) = &mut self.last {
             *begun = 0;
+            // A note that can't be cleared costs one wrong suspicion at worst, not a frame.
+            let _ = std::fs::write(&self.file, format!("{hash} 0\n"));
         }
     }
 }
@@ -67,13 +69,18 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_tried_again_in_the_same_process_is_not_held_against_it() {
+    fn a_frame_that_is_tried_again_is_not_held_against_it() {
         let directory = tempfile::tempdir().unwrap();
         let hash = ContentHash::of(b"frame");
         let mut process = InWork::open(directory.path());
         for _ in 0..10 {
             assert!(process.begin(&hash).unwrap());
             process.survived();
+        }
+        for _ in 0..10 {
+            let mut later_process = InWork::open(directory.path());
+            assert!(later_process.begin(&hash).unwrap());
+            later_process.survived();
         }
     }
 

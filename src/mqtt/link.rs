@@ -187,9 +187,8 @@ impl Session<'_> {
                         tracing::warn!(
                             "the broker left before everything was sent: {error}; it is sent at the next start"
                         );
-                        return End::Stopped;
                     }
-                    return self.lost(explain(&error));
+                    return if self.phase == Phase::Running { self.lost(explain(&error)) } else { End::Stopped };
                 }
             }
         }
