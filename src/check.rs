@@ -115,6 +115,11 @@ fn broker(config: &Config, report: &mut Report) -> Result<()> {
         report.say("broker", Ok("none configured: alerts go to standard output".into()))?;
         return Ok(());
     };
+    let files = connect_options(&config.mqtt, &config.client_id());
+    let files = files.map(|_| "password and certificates can be used, as far as there are any".into());
+    if !report.say("files", files.map_err(Into::into))? {
+        return Ok(());
+    }
     let wait = Duration::from_secs(config.mqtt.connect_timeout_s);
     let addresses = (broker.host.as_str(), broker.port).to_socket_addrs();
     let addresses: Vec<_> = match addresses {

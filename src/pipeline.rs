@@ -262,7 +262,7 @@ impl Pipeline {
             transaction.queue(&message, priority::SUMMARY, TOPIC, |epoch, seq| numbered(summary, epoch, seq))?;
             Ok(())
         })?;
-        tracing::info!(event = id, "closed");
+        tracing::info!(event = id, "event closed");
         Ok(())
     }
 }

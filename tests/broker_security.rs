@@ -195,7 +195,7 @@ fn stages(good: &[&str], failed: Option<&str>) -> Vec<(String, bool)> {
     all.map(|(stage, ok)| ((*stage).to_owned(), ok)).collect()
 }
 
-const LOCAL: [&str; 4] = ["config", "capture", "state", "model"];
+const LOCAL: [&str; 5] = ["config", "capture", "state", "model", "files"];
 
 #[test]
 fn check_passes_every_stage_on_good_brokers() {
@@ -234,6 +234,11 @@ fn check_stops_at_the_stage_that_fails_and_says_what_to_do() {
     let broker = tls_broker(&certificates, false);
     let (found, said, code) = check(&tls_world(broker.url(), &others.ca_file()));
     assert_eq!(found, stages(&[&LOCAL[..], &["dns", "tcp"]].concat(), Some("tls")), "{said}");
+    assert!(said.contains("mqtt.ca_file") && code == Some(1), "{said}");
+
+    let missing = every_frame().path("no-such-ca.pem");
+    let (found, said, code) = check(&tls_world(broker.url(), &missing));
+    assert_eq!(found, stages(&LOCAL[..4], Some("files")), "{said}");
     assert!(said.contains("mqtt.ca_file") && code == Some(1), "{said}");
 
     let world = every_frame().set("mqtt.url", broker.url());
