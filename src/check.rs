@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use rumqttc::{AsyncClient, Event, Packet, QoS, Transport};
 use serde::Serialize;
 
+use crate::classifier::guarded;
 use crate::config::{self, Broker, Config};
 use crate::detect::Rules;
 use crate::exit_code::ExitCode;
@@ -103,7 +104,7 @@ fn writable(directory: &Path) -> io::Result<()> {
 fn model(config: &Config) -> Result<String> {
     let backbone = Origin::from_setting(&config.model.backbone);
     let head = Origin::from_setting(&config.model.head);
-    let model = source::model(&backbone, &head, config.model.threads)?;
+    let model = guarded("load", || source::model(&backbone, &head, config.model.threads))??;
     let rules = Rules::new(&config.alerts, model.head().manifest())?;
     let alerting: Vec<String> = rules.alerting().map(|(label, from)| format!("{label} from {from}")).collect();
     let id = &model.backbone().manifest().id;

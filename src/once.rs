@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use time::OffsetDateTime;
 
-use crate::classifier::{Classified, Classifier, FileFacts};
+use crate::classifier::{Classified, Classifier, FileFacts, guarded};
 use crate::config::Config;
 use crate::daemon::limits;
 use crate::exit_code::ExitCode;
@@ -20,7 +20,7 @@ use crate::pipeline::read;
 pub fn run(config: &Config, images: &[PathBuf], json: bool) -> Result<ExitCode> {
     let backbone = Origin::from_setting(&config.model.backbone);
     let head = Origin::from_setting(&config.model.head);
-    let model = source::model(&backbone, &head, config.model.threads)?;
+    let model = guarded("load", || source::model(&backbone, &head, config.model.threads))??;
     let classifier = Classifier::new(model, config.trap_name(), &config.alerts, limits())?;
     let mut out = io::stdout().lock();
     let mut codes = Vec::with_capacity(images.len());

@@ -120,7 +120,8 @@ impl Pipeline {
         }
         let facts = FileFacts { name, camera: camera(name), modified: file.modified };
         let now = OffsetDateTime::now_utc();
-        if !self.in_work.begin(&file.hash).context("the frame in work can't be noted")? {
+        // Only a precaution: where the note can't be written the frame is looked at all the same.
+        if !self.in_work.begin(&file.hash).unwrap_or(true) {
             return self.failed(candidate, &file, "the daemon died on it twice", now);
         }
         let classified = self.classifier.classify(&file.bytes, &file.hash, &facts, now);
@@ -248,7 +249,10 @@ impl Pipeline {
             let Some(mut stored) = transaction.event(id)? else { return Ok(()) };
             stored.event.open = false;
             transaction.put_event(&stored)?;
-            let mut summary: Detection = serde_json::from_str(&stored.best)?;
+            let Ok(mut summary) = serde_json::from_str::<Detection>(&stored.best) else {
+                tracing::warn!(event = id, "its best frame was written by another version; closed without a summary");
+                return Ok(());
+            };
             summary.kind = Kind::EventClosed;
             // From the last frame: an event that a late frame opens again closes with another message.
             summary.id = message_id(trap, &stored.last_hash, Kind::EventClosed);
