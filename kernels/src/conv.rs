@@ -85,8 +85,13 @@ impl Conv {
         let panel_rows = self.packed.panel_rows().min(pixels.len());
         with_scratch(panel_rows * stride, |panel| {
             for (part, chunk) in parts(pixels, panel_rows).zip(output.chunks_mut(panel_rows * self.packed.channels)) {
-                for (pixel, row) in part.clone().zip(panel.chunks_exact_mut(stride)) {
-                    self.gather(input, size, Size::new(pixel / out.width, pixel % out.width), row);
+                if self.window.is_pointwise() && stride == depth * self.packed.gemm.element {
+                    // The panel's rows lie side by side as the picture's pixels do: one copy is all.
+                    self.put(&input[part.start * depth..part.end * depth], panel);
+                } else {
+                    for (pixel, row) in part.clone().zip(panel.chunks_exact_mut(stride)) {
+                        self.gather(input, size, Size::new(pixel / out.width, pixel % out.width), row);
+                    }
                 }
                 // SAFETY: the panel holds a gathered row a pixel of `part`, `chunk` their results.
                 unsafe { self.packed.run(panel.as_ptr(), stride, part.len(), chunk.as_mut_ptr()) };
@@ -97,6 +102,13 @@ impl Conv {
 
     fn chunk_bytes(&self) -> usize {
         self.packed.panel_rows() * self.packed.channels
+    }
+
+    /// Puts activations into a panel, from its first element on.
+    fn put(&self, values: &[u8], panel: &mut [u8]) {
+        let target = &mut panel[..values.len() * self.packed.gemm.element];
+        // SAFETY: both slices have the lengths that are passed.
+        unsafe { (self.packed.gemm.gather)(values.as_ptr(), values.len(), target.as_mut_ptr()) };
     }
 
     /// Gathers the window of one output pixel (its row and column in `at`) into a panel's row.
@@ -110,11 +122,7 @@ impl Conv {
         let after =
             (left + window.width as isize - size.width as isize).max(0).unsigned_abs().min(window.width - before);
         let inside = window.width - before - after;
-        let mut put = |at: usize, values: &[u8]| {
-            let target = &mut row[at * gemm.element..][..values.len() * gemm.element];
-            // SAFETY: both slices have the lengths that are passed.
-            unsafe { (gemm.gather)(values.as_ptr(), values.len(), target.as_mut_ptr()) };
-        };
+        let mut put = |at: usize, values: &[u8]| self.put(values, &mut row[at * gemm.element..]);
         let outside = [self.input_zero; 64];
         let fill = |mut at: usize, end: usize, put: &mut dyn FnMut(usize, &[u8])| {
             while at < end {

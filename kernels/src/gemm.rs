@@ -1,7 +1,7 @@
-//! The matrix product behind convolutions: one tile function an instruction set, one driver for all.
+//! The matrix product behind convolutions: one block function an instruction set, one driver for all.
 //!
 //! A *row* is one output pixel's gathered inputs (its window's bytes, `depth` of them), a *column* an output channel. A tile
-//! computes `rows x columns` results. Rows are read either where they lie in the picture (pointwise layers, instruction
+//! of `rows x columns` results is computed in registers. Rows are read either where they lie in the picture (pointwise layers, instruction
 //! sets that multiply bytes) or from a panel, where they were gathered and, if need be, widened once for all columns.
 
 use crate::KernelError;
@@ -9,18 +9,21 @@ use crate::arithmetic::{Limits, Requantize};
 use crate::buffer::Aligned;
 use crate::isa::Isa;
 
-/// Most rows of any tile.
-pub(crate) const MAX_ROWS: usize = 16;
 /// Bytes of a panel: it should stay in the second-level cache beside a column block of weights.
 pub(crate) const PANEL_BYTES: usize = 96 << 10;
 
-/// What a tile function gets.
-#[repr(C)]
-pub(crate) struct Tile {
-    /// Start of each row, `groups * group` elements readable. Beyond the last real row the last one is repeated.
-    pub rows: [*const u8; MAX_ROWS],
-    /// Where each row's results go, `columns` bytes writable; repeated likewise.
-    pub out: [*mut u8; MAX_ROWS],
+/// A panel of rows times a block of columns: what an instruction set gets at once.
+pub(crate) struct Block {
+    /// Start of the first row, `groups * group` elements readable there and at each further `stride`.
+    pub rows: *const u8,
+    /// Bytes from row to row.
+    pub stride: usize,
+    /// Rows, at least 1.
+    pub count: usize,
+    /// Where the first row's results go, `columns` bytes writable there and at each further `pitch`.
+    pub out: *mut u8,
+    /// Bytes from row to row of the results.
+    pub pitch: usize,
     /// The column block's weights, 64-byte aligned.
     pub weights: *const u8,
     /// Groups of products a sum.
@@ -33,10 +36,52 @@ pub(crate) struct Tile {
     pub limits: Limits,
 }
 
+impl Block {
+    /// Calls `multiply` for each `ROWS` rows. Where fewer are left the last one stands in for those that lack.
+    ///
+    /// # Safety
+    /// The block is as its fields say.
+    #[inline(always)]
+    pub unsafe fn each_tile<const ROWS: usize>(&self, mut multiply: impl FnMut(&Tile<ROWS>)) {
+        for start in (0..self.count).step_by(ROWS) {
+            let at: [usize; ROWS] = std::array::from_fn(|row| (start + row).min(self.count - 1));
+            // SAFETY: `at` is below `count`, and the caller vouches for that many rows and results.
+            let (rows, out) =
+                unsafe { (at.map(|at| self.rows.add(at * self.stride)), at.map(|at| self.out.add(at * self.pitch))) };
+            multiply(&Tile {
+                rows,
+                out,
+                weights: self.weights,
+                groups: self.groups,
+                bias: self.bias,
+                scale: self.scale,
+                columns: self.columns,
+                limits: self.limits,
+            });
+        }
+    }
+}
+
+/// The part of a [`Block`] that is computed in registers.
+#[repr(C)]
+pub(crate) struct Tile<const ROWS: usize> {
+    /// Start of each row, `groups * group` elements readable.
+    pub rows: [*const u8; ROWS],
+    /// Where each row's results go, `columns` bytes writable.
+    pub out: [*mut u8; ROWS],
+    /// As in [`Block`].
+    pub weights: *const u8,
+    pub groups: usize,
+    pub bias: *const i32,
+    pub scale: *const f32,
+    pub columns: usize,
+    pub limits: Limits,
+}
+
 /// What the driver must know of an instruction set's tile.
 #[derive(Clone, Copy)]
 pub(crate) struct Gemm {
-    /// Rows a tile, up to [`MAX_ROWS`].
+    /// Rows a tile; panels hold a multiple.
     pub rows: usize,
     /// Columns a tile.
     pub columns: usize,
@@ -51,11 +96,11 @@ pub(crate) struct Gemm {
     /// # Safety
     /// `from` is readable for `count` bytes, `to` writable for `count` elements.
     pub gather: unsafe fn(from: *const u8, count: usize, to: *mut u8),
-    /// Computes a tile.
+    /// Multiplies and requantizes.
     ///
     /// # Safety
-    /// The processor has the instruction set, and the [`Tile`] is as its fields say.
-    pub tile: unsafe fn(&Tile),
+    /// The processor has the instruction set, and the [`Block`] is as its fields say.
+    pub block: unsafe fn(&Block),
 }
 
 impl Gemm {
@@ -142,32 +187,24 @@ impl Packed {
         let block_bytes = self.groups * gemm.group * gemm.columns * gemm.element;
         for first in (0..self.channels).step_by(gemm.columns) {
             let block = first / gemm.columns;
-            // Weights first: a block of them serves all rows of the panel while it is in the nearest cache.
+            // Weights are the outer loop: a block of them serves all rows of the panel while it is in the nearest cache.
             let weights = self.weights.bytes()[block * block_bytes..].as_ptr();
-            let (bias, scale) = (self.bias[first..].as_ptr(), self.scale[first..].as_ptr());
-            let columns = (self.channels - first).min(gemm.columns);
-            for start in (0..count).step_by(gemm.rows) {
-                let mut tile = Tile {
-                    rows: [std::ptr::null(); MAX_ROWS],
-                    out: [std::ptr::null_mut(); MAX_ROWS],
-                    weights,
-                    groups: self.groups,
-                    bias,
-                    scale,
-                    columns,
-                    limits: self.limits,
-                };
-                for row in 0..gemm.rows {
-                    let at = (start + row).min(count - 1);
-                    // SAFETY: `at < count`, and the caller vouches for that many rows and results.
-                    unsafe {
-                        tile.rows[row] = rows.add(at * stride);
-                        tile.out[row] = out.add(at * self.channels + first);
-                    }
-                }
-                // SAFETY: `Gemm::of` saw the instruction set; pointers are as the fields say.
-                unsafe { (gemm.tile)(&tile) };
-            }
+            let block = Block {
+                rows,
+                stride,
+                count,
+                // SAFETY: `first` is a channel.
+                out: unsafe { out.add(first) },
+                pitch: self.channels,
+                weights,
+                groups: self.groups,
+                bias: self.bias[first..].as_ptr(),
+                scale: self.scale[first..].as_ptr(),
+                columns: (self.channels - first).min(gemm.columns),
+                limits: self.limits,
+            };
+            // SAFETY: `Gemm::of` saw the instruction set; pointers are as the fields say.
+            unsafe { (gemm.block)(&block) };
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Plain Rust: the reference, and what runs where nothing better is there.
 
 use crate::depthwise::{Channels, Taps};
-use crate::gemm::{Gemm, Tile};
+use crate::gemm::{Block, Gemm, Tile};
 
 const ROWS: usize = 4;
 const COLUMNS: usize = 8;
 const GROUP: usize = 2;
 
 pub(crate) const GEMM: Gemm =
-    Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 2, offset: 0, gather: widen, tile };
+    Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 2, offset: 0, gather: widen, block };
 
 /// Bytes to `i16`.
 ///
@@ -24,7 +24,12 @@ pub(crate) unsafe fn widen(from: *const u8, count: usize, to: *mut u8) {
     }
 }
 
-unsafe fn tile(tile: &Tile) {
+unsafe fn block(block: &Block) {
+    // SAFETY: passed on.
+    unsafe { block.each_tile(|tile| multiply(tile)) }
+}
+
+unsafe fn multiply(tile: &Tile<ROWS>) {
     let mut sums = [[0_i32; COLUMNS]; ROWS];
     let weights = tile.weights.cast::<[[i16; GROUP]; COLUMNS]>();
     for group in 0..tile.groups {

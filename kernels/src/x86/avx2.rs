@@ -6,13 +6,13 @@
 use std::arch::x86_64::*;
 
 use crate::arithmetic::Limits;
-use crate::gemm::{Gemm, Tile};
+use crate::gemm::{Block, Gemm, Tile};
 
 const ROWS: usize = 6;
 const COLUMNS: usize = 16;
 const GROUP: usize = 2;
 
-pub(crate) const GEMM: Gemm = Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 2, offset: 0, gather, tile };
+pub(crate) const GEMM: Gemm = Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 2, offset: 0, gather, block };
 
 /// # Safety
 /// As [`Gemm::gather`].
@@ -36,14 +36,14 @@ unsafe fn widen(from: *const u8, count: usize, to: *mut u8) {
 }
 
 /// # Safety
-/// As [`Gemm::tile`].
-unsafe fn tile(tile: &Tile) {
+/// As [`Gemm::block`].
+unsafe fn block(block: &Block) {
     // SAFETY: as above.
-    unsafe { multiply(tile) }
+    unsafe { block.each_tile(|tile| multiply(tile)) }
 }
 
 #[target_feature(enable = "avx2")]
-unsafe fn multiply(tile: &Tile) {
+unsafe fn multiply(tile: &Tile<ROWS>) {
     // SAFETY: rows hold `groups` pairs, weights `groups` groups of 16 pairs (two vectors), bias 16 values.
     unsafe {
         let bias = [_mm256_loadu_si256(tile.bias.cast()), _mm256_loadu_si256(tile.bias.add(8).cast())];
