@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::{Levels, levels};
+use super::avx2::Levels;
 use crate::depthwise::{Channels, MAX_TAPS, Taps};
 
 /// Channels of a block, and of a block of layers that have less than 32.
@@ -74,7 +74,8 @@ pub(super) fn slides(taps: &Taps) -> bool {
     taps.step == taps.channels && taps.starts[..9].chunks_exact(3).all(|row| row.windows(2).all(next))
 }
 
-/// What a block of 32 channels starts and ends with.
+/// What a block of 32 channels starts and ends with. Its functions are inlined where AVX2 is enabled: a compiler that left
+/// one out would keep the sums in memory.
 struct Block {
     first: usize,
     weights: *const __m256i,
@@ -86,8 +87,7 @@ struct Block {
 impl Block {
     /// # Safety
     /// The processor has AVX2, and `taps` are as their fields say.
-    #[target_feature(enable = "avx2")]
-    #[inline]
+    #[inline(always)]
     unsafe fn each(taps: &Taps, mut pixels: impl FnMut(&Self)) {
         for (block, first) in blocks(taps.channels, WIDE).enumerate() {
             // SAFETY: bias and scale hold all channels; `pack` wrote this many bytes a block.
@@ -107,24 +107,24 @@ impl Block {
     ///
     /// # Safety
     /// The processor has AVX2, and there are that many pairs.
-    #[target_feature(enable = "avx2")]
-    #[inline]
+    #[inline(always)]
     unsafe fn add(&self, sums: &mut [__m256i; 4], words: &[__m256i; 4], at: usize) {
         for (q, (sum, words)) in sums.iter_mut().zip(words).enumerate() {
             // SAFETY: passed on.
-            let weights = unsafe { _mm256_load_si256(self.weights.add(4 * at + q)) };
-            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(*words, weights));
+            unsafe {
+                let weights = _mm256_load_si256(self.weights.add(4 * at + q));
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(*words, weights));
+            }
         }
     }
 
     /// # Safety
     /// The processor has AVX2, and there are that many pixels.
-    #[target_feature(enable = "avx2")]
-    #[inline]
+    #[inline(always)]
     unsafe fn write(&self, taps: &Taps, sums: &[__m256i; 4], pixel: usize) {
-        let steps = std::array::from_fn(|q| self.levels.steps(sums[q], self.scale[q]));
         // SAFETY: passed on.
         unsafe {
+            let steps = std::array::from_fn(|q| self.levels.steps(sums[q], self.scale[q]));
             let target = taps.out.add(pixel * taps.channels + self.first);
             _mm256_storeu_si256(target.cast(), self.levels.bytes(steps));
         }
@@ -132,25 +132,29 @@ impl Block {
 }
 
 /// Quarter `q` of 32 channels' values.
-#[target_feature(enable = "avx2")]
-#[inline]
+#[inline(always)]
 unsafe fn quarter(from: *const i32, q: usize) -> __m256i {
     // SAFETY: the caller has 32 values there.
     unsafe { _mm256_loadu2_m128i(from.add(16 + 4 * q).cast(), from.add(4 * q).cast()) }
 }
 
 /// Each channel's two bytes as words, in quarters.
-#[target_feature(enable = "avx2")]
-#[inline]
-fn interleave(a: __m256i, b: __m256i) -> [__m256i; 4] {
-    let (low, high) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
-    let zero = _mm256_setzero_si256();
-    [
-        _mm256_unpacklo_epi8(low, zero),
-        _mm256_unpackhi_epi8(low, zero),
-        _mm256_unpacklo_epi8(high, zero),
-        _mm256_unpackhi_epi8(high, zero),
-    ]
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn interleave(a: __m256i, b: __m256i) -> [__m256i; 4] {
+    // SAFETY: passed on.
+    unsafe {
+        let (low, high) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
+        let zero = _mm256_setzero_si256();
+        [
+            _mm256_unpacklo_epi8(low, zero),
+            _mm256_unpackhi_epi8(low, zero),
+            _mm256_unpacklo_epi8(high, zero),
+            _mm256_unpackhi_epi8(high, zero),
+        ]
+    }
 }
 
 /// Windows one after the other. `MOST` is the number of taps where it is known, so that loops over it are unrolled.
@@ -217,6 +221,7 @@ unsafe fn slide(taps: &Taps) {
 #[target_feature(enable = "avx2")]
 unsafe fn narrow(taps: &Taps) {
     let pairs = taps.taps.div_ceil(2);
+    let levels = Levels::new(taps.limits);
     for (block, first) in blocks(taps.channels, NARROW).enumerate() {
         // SAFETY: as above.
         unsafe {
@@ -238,8 +243,9 @@ unsafe fn narrow(taps: &Taps) {
                     sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(low, _mm256_load_si256(at)));
                     sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(high, _mm256_load_si256(at.add(1))));
                 }
+                let [a, b] = [levels.steps(sums[0], scale[0]), levels.steps(sums[1], scale[1])];
                 let target = taps.out.add(pixel * taps.channels + first);
-                _mm_storeu_si128(target.cast(), levels(sums, scale, taps.limits));
+                _mm_storeu_si128(target.cast(), levels.rows([a, b, a, b])[0]);
             }
         }
     }
