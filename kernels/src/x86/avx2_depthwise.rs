@@ -9,18 +9,15 @@ const LANES: usize = 16;
 /// Bytes of the weights of a pair of taps for [`LANES`] channels.
 const PAIR_BYTES: usize = 4 * LANES;
 
-pub(crate) const DEPTHWISE: Channels = Channels { lanes: LANES, pack, run };
+pub(crate) const DEPTHWISE: Channels = Channels { lanes: LANES, offset: 0, pack, run };
 
 /// First channel of each block; the last block overlaps the one before, so that no lane is without a channel.
 fn blocks(channels: usize) -> impl Iterator<Item = usize> {
     (0..channels).step_by(LANES).map(move |first| first.min(channels - LANES))
 }
 
-/// Per block and pair of taps: the 16 channels' two weights as `i16`. Fewer than 16 channels stay as they come.
+/// Per block and pair of taps: the 16 channels' two weights as `i16`.
 fn pack(weights: &[i8], taps: usize, channels: usize, packed: &mut [u8]) {
-    if channels < LANES {
-        return (crate::portable::DEPTHWISE.pack)(weights, taps, channels, packed);
-    }
     let places = blocks(channels).flat_map(|first| (0..taps.div_ceil(2)).map(move |pair| (first, pair)));
     for ((first, pair), target) in places.zip(packed.chunks_exact_mut(PAIR_BYTES)) {
         for (lane, target) in target.chunks_exact_mut(4).enumerate() {
@@ -37,10 +34,9 @@ fn pack(weights: &[i8], taps: usize, channels: usize, packed: &mut [u8]) {
 unsafe fn run(taps: &Taps) {
     // SAFETY: the instruction set was detected before this table was handed out; the rest is passed on.
     unsafe {
-        match (taps.channels < LANES, taps.taps) {
-            (true, _) => (crate::portable::DEPTHWISE.run)(taps),
-            (_, 9) => pixels::<9>(taps),
-            (_, 25) => pixels::<25>(taps),
+        match taps.taps {
+            9 => pixels::<9>(taps),
+            25 => pixels::<25>(taps),
             _ => pixels::<MAX_TAPS>(taps),
         }
     }
