@@ -12,10 +12,12 @@ pub(crate) const MAX_TAPS: usize = 49;
 /// What a depthwise kernel gets: `count` neighbouring output pixels of one row.
 #[repr(C)]
 pub(crate) struct Taps {
-    /// Where each tap of the first pixel's window starts; `channels` bytes readable there and at each further `step`.
+    /// Where each tap of the first pixel's window starts; `channels` bytes readable there and at each further `step`. From
+    /// the first tap of a row, the others lie `channels` apart, unless `count` is 1.
     pub starts: [*const u8; MAX_TAPS],
-    /// Taps of the window.
+    /// Taps of the window, and of one of its rows.
     pub taps: usize,
+    pub width: usize,
     /// Output pixels.
     pub count: usize,
     /// Bytes from one pixel's tap to the next pixel's.
@@ -31,11 +33,21 @@ pub(crate) struct Taps {
     pub limits: Limits,
 }
 
+impl Taps {
+    /// Whether each window shares all but one of three columns with the next.
+    pub fn slides(&self) -> bool {
+        self.width == 3 && self.step == self.channels && self.count > 1
+    }
+}
+
 /// What the driver must know of an instruction set's depthwise kernel.
 #[derive(Clone, Copy)]
 pub(crate) struct Channels {
-    /// Channels computed at once; bias and scale are padded to a multiple.
+    /// Channels computed at once; bias and scale are padded to a multiple. Pictures of fewer channels are left to
+    /// narrower kernels.
     pub lanes: usize,
+    /// Taken from each activation (0, or 128 where signed bytes are multiplied).
+    pub offset: u8,
     /// Writes `weights` (`[taps, channels]`) in the kernel's own order into zeroed bytes: 4 a tap and padded channel.
     pub pack: fn(weights: &[i8], taps: usize, channels: usize, packed: &mut [u8]),
     /// Computes pixels. It may read, but not write, up to `lanes` bytes beyond a tap's last channel only if they belong to
@@ -47,16 +59,21 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
-    fn of(isa: Isa) -> Result<Self, KernelError> {
+    /// The kernel for layers of this many channels: the first of the instruction set's that is no wider.
+    fn of(isa: Isa, channels: usize) -> Result<Self, KernelError> {
         if !isa.is_available() {
             return Err(KernelError::Isa(isa));
         }
-        match isa {
-            Isa::Portable => Ok(crate::portable::DEPTHWISE),
+        let kernels: &[Self] = match isa {
+            Isa::Portable => &[],
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => Ok(crate::x86::avx2_depthwise::DEPTHWISE),
-            _ => Err(KernelError::Isa(isa)),
-        }
+            Isa::Avx2 => &[crate::x86::avx2_depthwise::DEPTHWISE, crate::x86::avx2_narrow::DEPTHWISE],
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon | Isa::NeonDot | Isa::NeonI8mm => &[crate::arm::neon_depthwise::DEPTHWISE],
+            _ => return Err(KernelError::Isa(isa)),
+        };
+        let fits = kernels.iter().find(|kernel| kernel.lanes <= channels);
+        Ok(fits.copied().unwrap_or(crate::portable::DEPTHWISE))
     }
 }
 
@@ -84,8 +101,8 @@ impl Depthwise {
         input_zero: u8,
         requantize: &Requantize,
     ) -> Result<Self, KernelError> {
-        let kernel = Channels::of(isa)?;
         let channels = requantize.bias.len();
+        let kernel = Channels::of(isa, channels)?;
         let taps = window.size.area();
         requantize.check(channels)?;
         check_sums(taps, weights, &requantize.bias)?;
@@ -101,7 +118,7 @@ impl Depthwise {
         let mut bias = requantize.bias.clone();
         for (channel, bias) in bias.iter_mut().enumerate() {
             let sum: i32 = weights.iter().skip(channel).step_by(channels).map(|weight| i32::from(*weight)).sum();
-            *bias -= i32::from(input_zero) * sum;
+            *bias -= (i32::from(input_zero) - i32::from(kernel.offset)) * sum;
         }
         bias.resize(padded, 0);
         let mut scale = requantize.scale.clone();
@@ -145,8 +162,8 @@ impl Depthwise {
             .checked_sub(window.width)
             .map_or(first, |room| (room / stride.width + 1).clamp(first, out.width));
         let step = stride.width * self.channels;
-        // A tap above or below the picture reads this instead, for as many pixels as a row has.
-        let outside = (out.width - 1) * step + self.channels;
+        // A tap above or below the picture reads this instead, for as many pixels as a row's windows cover.
+        let outside = (out.width - 1) * step + window.width * self.channels;
         with_scratch(outside, |zeros| {
             zeros[..outside].fill(self.input_zero);
             for (row, output) in rows.zip(output.chunks_exact_mut(line)) {
@@ -158,6 +175,7 @@ impl Depthwise {
                     let mut taps = Taps {
                         starts: [zeros.as_ptr(); MAX_TAPS],
                         taps: window.area(),
+                        width: window.width,
                         count: columns.len(),
                         step,
                         channels: self.channels,

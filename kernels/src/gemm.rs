@@ -140,6 +140,12 @@ impl Gemm {
             Isa::Portable => Ok(crate::portable::GEMM),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Ok(crate::x86::avx2::GEMM),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => Ok(crate::arm::neon::GEMM),
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDot => Ok(crate::arm::dot::GEMM),
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonI8mm => Ok(crate::arm::i8mm::GEMM),
             _ => Err(KernelError::Isa(isa)),
         }
     }

@@ -15,6 +15,8 @@
 //! one tile function an instruction set, which multiplies, accumulates and requantizes in registers.
 
 pub mod arithmetic;
+#[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
+mod arm;
 mod buffer;
 mod conv;
 mod depthwise;
