@@ -1,9 +1,9 @@
 """A ResNet50V2 as users export it: Keras' layout, through tf2onnx, with batch norms that do something.
 
 `weights=None` leaves every batch norm at the identity and a test on it would prove nothing. Here the convolutions are
-random (He) and each batch norm gets random gamma and beta, and the mean and variance that pictures of noise with the spectrum of
-photographs have at that place, both off by a little, as a trained network's are. So activations keep their size through all
-50 layers and differ from picture to picture. The same seed gives the same weights.
+random (He) and each batch norm gets random gamma and beta, and the mean and variance that pictures of noise with the
+spectrum of photographs have at that place, both off by a little, as a trained network's are. So activations keep their
+size through all 50 layers and differ from picture to picture. The same seed gives the same files.
 
     pip install tensorflow-cpu==2.21.0 tf2onnx==1.17.0 onnx==1.23.2 onnxruntime==1.32.0 pillow==13.0.0
     python resnet50v2.py OUT_FOLDER [--calibrate PHOTOS]
@@ -16,6 +16,7 @@ out), `resnet50v2_avg.onnx` (with the global average pool); with photos, `resnet
 import argparse
 import os
 import pathlib
+import re
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -97,7 +98,29 @@ def export(model, path, pooled=False, channels_first=False):
         inputs_as_nchw=["image:0"] if channels_first else None,
         outputs_as_nchw=["Identity:0"] if channels_first and not pooled else None,
     )
+    renumber(graph.graph)
     path.write_bytes(graph.SerializeToString())
+
+
+def renumber(graph):
+    """tf2onnx numbers what it makes by a counter that runs differently every time: numbered again in the order of use."""
+    new = {}
+
+    def renamed(name):
+        stem, counter, rest = re.fullmatch(r"(.*?)(__\d+)?(:\d+)?", name).groups(default="")
+        if counter:
+            new.setdefault(stem + counter, f"{stem}__{len(new)}")
+        return new.get(stem + counter, stem) + rest
+
+    for node in graph.node:
+        node.name = renamed(node.name)
+        node.input[:] = map(renamed, node.input)
+        node.output[:] = map(renamed, node.output)
+    for constant in graph.initializer:
+        constant.name = renamed(constant.name)
+    constants = sorted(graph.initializer, key=lambda constant: constant.name)
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
 
 
 def photo_batches(folder, count):
