@@ -1,0 +1,101 @@
+//! Requantization in registers, the same for all 64-bit instruction sets.
+
+use std::arch::aarch64::*;
+
+use crate::arithmetic::Limits;
+
+/// [`Limits`] as vectors of integers.
+///
+/// `fcvtns` rounds half to even and saturates, and so does each step of narrowing. As the limits are integers, clamping
+/// the narrowed levels gives what [`Limits::level`] gets by clamping before it rounds.
+#[derive(Clone, Copy)]
+pub(super) struct Levels {
+    zero: int16x8_t,
+    low: uint8x16_t,
+    high: uint8x16_t,
+}
+
+impl Levels {
+    #[inline(always)]
+    pub fn new(limits: Limits) -> Self {
+        let byte = |steps: f32| (steps as i32 + limits.zero) as u8;
+        // SAFETY: every aarch64 processor that Rust supports has NEON.
+        unsafe {
+            Self {
+                zero: vdupq_n_s16(limits.zero as i16),
+                low: vdupq_n_u8(byte(limits.low)),
+                high: vdupq_n_u8(byte(limits.high)),
+            }
+        }
+    }
+
+    /// The levels of two times eight sums.
+    #[inline(always)]
+    pub fn of(self, sums: [[int32x4_t; 2]; 2], scale: [[float32x4_t; 2]; 2]) -> uint8x16_t {
+        // SAFETY: as above.
+        unsafe {
+            let steps = |sum, scale| vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sum), scale));
+            let words = |[a, b]: [int32x4_t; 2], [left, right]: [float32x4_t; 2]| {
+                let words = vqmovn_high_s32(vqmovn_s32(steps(a, left)), steps(b, right));
+                vqaddq_s16(words, self.zero)
+            };
+            let bytes = vqmovun_high_s16(vqmovun_s16(words(sums[0], scale[0])), words(sums[1], scale[1]));
+            vminq_u8(vmaxq_u8(bytes, self.low), self.high)
+        }
+    }
+}
+
+/// Writes the first `columns` of eight levels a row.
+///
+/// # Safety
+/// `out` is writable for `columns` bytes.
+#[inline(always)]
+pub(super) unsafe fn store(levels: uint8x8_t, out: *mut u8, columns: usize) {
+    // SAFETY: the caller vouches for `columns` bytes; the buffer holds eight.
+    unsafe {
+        if columns >= 8 {
+            vst1_u8(out, levels);
+        } else {
+            let mut bytes = [0_u8; 8];
+            vst1_u8(bytes.as_mut_ptr(), levels);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), out, columns);
+        }
+    }
+}
+
+/// Activations minus 128, as signed bytes.
+///
+/// # Safety
+/// As [`Gemm::gather`](crate::gemm::Gemm::gather).
+pub(super) unsafe fn gather(from: *const u8, count: usize, to: *mut u8) {
+    // SAFETY: every access stays below `count`.
+    unsafe {
+        let sign = vdupq_n_u8(0x80);
+        if count >= 16 {
+            let mut at = 0;
+            while at + 64 <= count {
+                let x = vld1q_u8_x4(from.add(at));
+                let y =
+                    uint8x16x4_t(veorq_u8(x.0, sign), veorq_u8(x.1, sign), veorq_u8(x.2, sign), veorq_u8(x.3, sign));
+                vst1q_u8_x4(to.add(at), y);
+                at += 64;
+            }
+            while at + 16 <= count {
+                vst1q_u8(to.add(at), veorq_u8(vld1q_u8(from.add(at)), sign));
+                at += 16;
+            }
+            // The last vector may overlap what was written before.
+            let at = count - 16;
+            vst1q_u8(to.add(at), veorq_u8(vld1q_u8(from.add(at)), sign));
+        } else if count >= 8 {
+            let sign = vget_low_u8(sign);
+            let (first, last) = (vld1_u8(from), vld1_u8(from.add(count - 8)));
+            vst1_u8(to, veor_u8(first, sign));
+            vst1_u8(to.add(count - 8), veor_u8(last, sign));
+        } else {
+            for at in 0..count {
+                *to.add(at) = *from.add(at) ^ 0x80;
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! x86-64.
+
+pub(crate) mod avx2;
+pub(crate) mod avx2_depthwise;
