@@ -73,6 +73,41 @@ unsafe fn multiply(tile: &Tile<ROWS>) {
     }
 }
 
+/// [`Limits`] in registers. Sums are requantized in two steps, so that clamping is done on 32 packed bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Levels {
+    zero: __m256i,
+    low: __m256i,
+    high: __m256i,
+}
+
+impl Levels {
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(crate) fn new(limits: Limits) -> Self {
+        let level = |steps: f32| _mm256_set1_epi8((steps as i32 + limits.zero) as u8 as i8);
+        Self { zero: _mm256_set1_epi16(limits.zero as i16), low: level(limits.low), high: level(limits.high) }
+    }
+
+    /// Sums in output steps, rounded half to even by `vcvtps2dq`. What is out of its range below becomes the least `i32`,
+    /// above it is cut, which [`Levels::bytes`] does in any case.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(crate) fn steps(self, sums: __m256i, scale: __m256) -> __m256i {
+        let steps = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), scale);
+        _mm256_cvtps_epi32(_mm256_min_ps(steps, _mm256_set1_ps(65536.0)))
+    }
+
+    /// Levels of steps. Packing saturates, and works within 128 bits: there lie four of each vector, one vector after the
+    /// other.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(crate) fn bytes(self, [a, b, c, d]: [__m256i; 4]) -> __m256i {
+        let words = [_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d)].map(|word| _mm256_adds_epi16(word, self.zero));
+        _mm256_min_epu8(_mm256_max_epu8(_mm256_packus_epi16(words[0], words[1]), self.low), self.high)
+    }
+}
+
 /// Requantizes 16 sums; the arithmetic of [`Limits::requantize`], as `vcvtps2dq` rounds half to even.
 #[target_feature(enable = "avx2")]
 #[inline]
