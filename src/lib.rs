@@ -30,5 +30,6 @@ pub mod log;
 pub mod model;
 pub mod mqtt;
 pub mod once;
+pub mod onnx;
 pub mod pipeline;
 pub mod watch;

@@ -14,8 +14,9 @@ pub(crate) const MAX_TAPS: usize = 49;
 pub(crate) struct Taps {
     /// Where each tap of the first pixel's window starts; `channels` bytes readable there and at each further `step`.
     pub starts: [*const u8; MAX_TAPS],
-    /// Taps of the window.
+    /// Taps of the window, and of one of its rows.
     pub taps: usize,
+    pub width: usize,
     /// Output pixels.
     pub count: usize,
     /// Bytes from one pixel's tap to the next pixel's.
@@ -31,10 +32,19 @@ pub(crate) struct Taps {
     pub limits: Limits,
 }
 
+impl Taps {
+    /// Whether each window shares all but one of three columns with the next.
+    #[cfg(target_arch = "x86_64")]
+    pub fn slides(&self) -> bool {
+        self.width == 3 && self.step == self.channels && self.count > 1
+    }
+}
+
 /// What the driver must know of an instruction set's depthwise kernel.
 #[derive(Clone, Copy)]
 pub(crate) struct Channels {
-    /// Channels computed at once; bias and scale are padded to a multiple.
+    /// Channels computed at once; bias and scale are padded to a multiple. Pictures of fewer channels are left to
+    /// narrower kernels.
     pub lanes: usize,
     /// Taken from each activation (0, or 128 where signed bytes are multiplied).
     pub offset: u8,
@@ -55,18 +65,23 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
+    /// The kernel for a window over this many channels: the first of the instruction set's that is no wider.
     fn of(isa: Isa, window: &Window, channels: usize) -> Result<Self, KernelError> {
         if !isa.is_available() {
             return Err(KernelError::Isa(isa));
         }
-        match isa {
-            Isa::Portable => Ok(crate::portable::DEPTHWISE),
+        // Other instruction sets do not look at the window.
+        let _ = window;
+        let kernels: &[Self] = match isa {
+            Isa::Portable => &[],
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => Ok(crate::x86::avx2_depthwise::DEPTHWISE),
+            Isa::Avx2 => &[crate::x86::avx2_depthwise::DEPTHWISE, crate::x86::avx2_narrow::DEPTHWISE],
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon | Isa::NeonDot | Isa::NeonI8mm => Ok(crate::arm::depthwise(isa, window, channels)),
-            _ => Err(KernelError::Isa(isa)),
-        }
+            Isa::Neon | Isa::NeonDot | Isa::NeonI8mm => &[crate::arm::depthwise(isa, window)],
+            _ => return Err(KernelError::Isa(isa)),
+        };
+        let fits = kernels.iter().find(|kernel| kernel.lanes <= channels);
+        Ok(fits.copied().unwrap_or(crate::portable::DEPTHWISE))
     }
 }
 
@@ -172,6 +187,7 @@ impl Depthwise {
                     let mut taps = Taps {
                         starts: [zeros.as_ptr(); MAX_TAPS],
                         taps: window.area(),
+                        width: window.width,
                         count: columns.len(),
                         step,
                         channels: self.channels,
@@ -225,6 +241,7 @@ impl Depthwise {
                 let mut taps = Taps {
                     starts: [lines.as_ptr(); MAX_TAPS],
                     taps: window.area(),
+                    width: window.width,
                     count: width,
                     step: stride.width * self.channels,
                     channels: self.channels,

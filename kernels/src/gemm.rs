@@ -37,6 +37,34 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    /// Calls `multiply` for each whole tile of `ROWS` rows and returns what is left, which may be nothing.
+    ///
+    /// # Safety
+    /// The block is as its fields say.
+    #[inline(always)]
+    pub unsafe fn whole_tiles<const ROWS: usize>(&self, mut multiply: impl FnMut(&Tile<ROWS>)) -> Self {
+        let mut rest = Self { ..*self };
+        while rest.count >= ROWS {
+            // SAFETY: that many rows are left.
+            unsafe {
+                multiply(&Tile {
+                    rows: std::array::from_fn(|row| rest.rows.add(row * self.stride)),
+                    out: std::array::from_fn(|row| rest.out.add(row * self.pitch)),
+                    weights: self.weights,
+                    groups: self.groups,
+                    bias: self.bias,
+                    scale: self.scale,
+                    columns: self.columns,
+                    limits: self.limits,
+                });
+                rest.rows = rest.rows.add(ROWS * self.stride);
+                rest.out = rest.out.add(ROWS * self.pitch);
+            }
+            rest.count -= ROWS;
+        }
+        rest
+    }
+
     /// Calls `multiply` for each `ROWS` rows. Where fewer are left the last one stands in for those that lack.
     ///
     /// # Safety

@@ -19,15 +19,13 @@ mod neon_depthwise;
 
 /// The depthwise kernel for a window: 3 x 3 ones with the usual steps have their own.
 #[cfg(target_arch = "aarch64")]
-pub(crate) fn depthwise(isa: crate::Isa, window: &crate::Window, channels: usize) -> crate::depthwise::Channels {
-    let three = crate::Size::new(3, 3);
-    let usual = window.size == three && window.stride.width <= 2;
+pub(crate) fn depthwise(isa: crate::Isa, window: &crate::Window) -> crate::depthwise::Channels {
+    let square = window.size == crate::Size::new(3, 3);
     match (isa, window.stride.width) {
-        _ if channels < neon_depthwise::LANES => crate::portable::DEPTHWISE,
-        (crate::Isa::Neon, 1) if usual => neon_depthwise::SQUARE,
-        (crate::Isa::Neon, 2) if usual => neon_depthwise::SQUARE_2,
-        (_, 1) if usual => dot_depthwise::SQUARE,
-        (_, 2) if usual => dot_depthwise::SQUARE_2,
+        (crate::Isa::Neon, 1) if square => neon_depthwise::SQUARE,
+        (crate::Isa::Neon, 2) if square => neon_depthwise::SQUARE_2,
+        (_, 1) if square => dot_depthwise::SQUARE,
+        (_, 2) if square => dot_depthwise::SQUARE_2,
         _ => neon_depthwise::ANY,
     }
 }

@@ -5,18 +5,18 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::{Levels, levels};
+use super::avx2::Levels;
 use crate::depthwise::{Channels, MAX_TAPS, Taps};
 
-/// Channels of a block, and of a block of layers that have less than 32.
-const WIDE: usize = 32;
-const NARROW: usize = 16;
+const LANES: usize = 32;
+/// Bytes of the weights of a pair of taps for [`LANES`] channels.
+const PAIR_BYTES: usize = 4 * LANES;
 
-pub(crate) const DEPTHWISE: Channels = Channels { lanes: WIDE, offset: 0, gather: None, pack, run };
+pub(crate) const DEPTHWISE: Channels = Channels { lanes: LANES, offset: 0, gather: None, pack, run };
 
 /// First channel of each block; the last block overlaps the one before, so that no lane is without a channel.
-fn blocks(channels: usize, lanes: usize) -> impl Iterator<Item = usize> {
-    (0..channels).step_by(lanes).map(move |first| first.min(channels - lanes))
+fn blocks(channels: usize) -> impl Iterator<Item = usize> {
+    (0..channels).step_by(LANES).map(move |first| first.min(channels - LANES))
 }
 
 /// Pairs of taps, the second of which may be none. Nine taps of a 3x3 window are taken as the upper two of each column,
@@ -30,19 +30,12 @@ fn pair(taps: usize, pair: usize) -> [Option<usize>; 2] {
     }
 }
 
-/// Per block and pair of taps: the channels' two weights as `i16`. Fewer than 16 channels stay as they come.
+/// Per block and pair of taps: the channels' two weights as `i16`.
 fn pack(weights: &[i8], taps: usize, channels: usize, packed: &mut [u8]) {
-    if channels < NARROW {
-        return (crate::portable::DEPTHWISE.pack)(weights, taps, channels, packed);
-    }
-    let lanes = if channels < WIDE { NARROW } else { WIDE };
-    let places = blocks(channels, lanes).flat_map(|first| (0..taps.div_ceil(2)).map(move |at| (first, at)));
-    for ((first, at), target) in places.zip(packed.chunks_exact_mut(4 * lanes)) {
+    let places = blocks(channels).flat_map(|first| (0..taps.div_ceil(2)).map(move |at| (first, at)));
+    for ((first, at), target) in places.zip(packed.chunks_exact_mut(PAIR_BYTES)) {
         for (lane, target) in target.chunks_exact_mut(4).enumerate() {
-            let channel = match lanes {
-                WIDE => first + lane % 8 / 4 * 16 + lane / 8 * 4 + lane % 4,
-                _ => first + lane,
-            };
+            let channel = first + lane % 8 / 4 * 16 + lane / 8 * 4 + lane % 4;
             for (tap, target) in pair(taps, at).into_iter().zip(target.chunks_exact_mut(2)) {
                 let weight = tap.map_or(0, |tap| weights[tap * channels + channel]);
                 target.copy_from_slice(&i16::from(weight).to_ne_bytes());
@@ -56,25 +49,17 @@ fn pack(weights: &[i8], taps: usize, channels: usize, packed: &mut [u8]) {
 unsafe fn run(taps: &Taps) {
     // SAFETY: the instruction set was detected before this table was handed out; the rest is passed on.
     unsafe {
-        match (taps.channels, taps.taps) {
-            (..NARROW, _) => (crate::portable::DEPTHWISE.run)(taps),
-            (..WIDE, _) => narrow(taps),
-            (_, 9) if slides(taps) => slide(taps),
-            (_, 9) => wide::<9>(taps),
-            (_, 25) => wide::<25>(taps),
+        match taps.taps {
+            9 if taps.slides() => slide(taps),
+            9 => wide::<9>(taps),
+            25 => wide::<25>(taps),
             _ => wide::<MAX_TAPS>(taps),
         }
     }
 }
 
-/// Whether the second and third column of nine taps are the next pixel's first and second. Rows outside the picture read
-/// the same bytes everywhere.
-pub(super) fn slides(taps: &Taps) -> bool {
-    let next = |pair: &[*const u8]| pair[0] == pair[1] || pair[0].wrapping_add(taps.channels) == pair[1];
-    taps.step == taps.channels && taps.starts[..9].chunks_exact(3).all(|row| row.windows(2).all(next))
-}
-
-/// What a block of 32 channels starts and ends with.
+/// What a block of 32 channels starts and ends with. Its functions are inlined where AVX2 is enabled: a compiler that left
+/// one out would keep the sums in memory.
 struct Block {
     first: usize,
     weights: *const __m256i,
@@ -86,15 +71,14 @@ struct Block {
 impl Block {
     /// # Safety
     /// The processor has AVX2, and `taps` are as their fields say.
-    #[target_feature(enable = "avx2")]
-    #[inline]
+    #[inline(always)]
     unsafe fn each(taps: &Taps, mut pixels: impl FnMut(&Self)) {
-        for (block, first) in blocks(taps.channels, WIDE).enumerate() {
+        for (block, first) in blocks(taps.channels).enumerate() {
             // SAFETY: bias and scale hold all channels; `pack` wrote this many bytes a block.
             pixels(&unsafe {
                 Self {
                     first,
-                    weights: taps.weights.add(block * taps.taps.div_ceil(2) * 4 * WIDE).cast(),
+                    weights: taps.weights.add(block * taps.taps.div_ceil(2) * PAIR_BYTES).cast(),
                     bias: std::array::from_fn(|q| quarter(taps.bias.add(first), q)),
                     scale: std::array::from_fn(|q| _mm256_castsi256_ps(quarter(taps.scale.add(first).cast(), q))),
                     levels: Levels::new(taps.limits),
@@ -107,24 +91,24 @@ impl Block {
     ///
     /// # Safety
     /// The processor has AVX2, and there are that many pairs.
-    #[target_feature(enable = "avx2")]
-    #[inline]
+    #[inline(always)]
     unsafe fn add(&self, sums: &mut [__m256i; 4], words: &[__m256i; 4], at: usize) {
         for (q, (sum, words)) in sums.iter_mut().zip(words).enumerate() {
             // SAFETY: passed on.
-            let weights = unsafe { _mm256_load_si256(self.weights.add(4 * at + q)) };
-            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(*words, weights));
+            unsafe {
+                let weights = _mm256_load_si256(self.weights.add(4 * at + q));
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(*words, weights));
+            }
         }
     }
 
     /// # Safety
     /// The processor has AVX2, and there are that many pixels.
-    #[target_feature(enable = "avx2")]
-    #[inline]
+    #[inline(always)]
     unsafe fn write(&self, taps: &Taps, sums: &[__m256i; 4], pixel: usize) {
-        let steps = std::array::from_fn(|q| self.levels.steps(sums[q], self.scale[q]));
         // SAFETY: passed on.
         unsafe {
+            let steps = std::array::from_fn(|q| self.levels.steps(sums[q], self.scale[q]));
             let target = taps.out.add(pixel * taps.channels + self.first);
             _mm256_storeu_si256(target.cast(), self.levels.bytes(steps));
         }
@@ -132,25 +116,29 @@ impl Block {
 }
 
 /// Quarter `q` of 32 channels' values.
-#[target_feature(enable = "avx2")]
-#[inline]
+#[inline(always)]
 unsafe fn quarter(from: *const i32, q: usize) -> __m256i {
     // SAFETY: the caller has 32 values there.
     unsafe { _mm256_loadu2_m128i(from.add(16 + 4 * q).cast(), from.add(4 * q).cast()) }
 }
 
 /// Each channel's two bytes as words, in quarters.
-#[target_feature(enable = "avx2")]
-#[inline]
-fn interleave(a: __m256i, b: __m256i) -> [__m256i; 4] {
-    let (low, high) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
-    let zero = _mm256_setzero_si256();
-    [
-        _mm256_unpacklo_epi8(low, zero),
-        _mm256_unpackhi_epi8(low, zero),
-        _mm256_unpacklo_epi8(high, zero),
-        _mm256_unpackhi_epi8(high, zero),
-    ]
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn interleave(a: __m256i, b: __m256i) -> [__m256i; 4] {
+    // SAFETY: passed on.
+    unsafe {
+        let (low, high) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
+        let zero = _mm256_setzero_si256();
+        [
+            _mm256_unpacklo_epi8(low, zero),
+            _mm256_unpackhi_epi8(low, zero),
+            _mm256_unpacklo_epi8(high, zero),
+            _mm256_unpackhi_epi8(high, zero),
+        ]
+    }
 }
 
 /// Windows one after the other. `MOST` is the number of taps where it is known, so that loops over it are unrolled.
@@ -210,37 +198,5 @@ unsafe fn slide(taps: &Taps) {
                 (this, next) = (next, last);
             }
         });
-    }
-}
-
-/// 16 channels at once.
-#[target_feature(enable = "avx2")]
-unsafe fn narrow(taps: &Taps) {
-    let pairs = taps.taps.div_ceil(2);
-    for (block, first) in blocks(taps.channels, NARROW).enumerate() {
-        // SAFETY: as above.
-        unsafe {
-            let weights = taps.weights.add(block * pairs * 4 * NARROW).cast::<__m256i>();
-            let load = |at: *const i32| _mm256_loadu_si256(at.cast());
-            let bias = [load(taps.bias.add(first)), load(taps.bias.add(first + 8))];
-            let scale = [_mm256_loadu_ps(taps.scale.add(first)), _mm256_loadu_ps(taps.scale.add(first + 8))];
-            for pixel in 0..taps.count {
-                let offset = pixel * taps.step + first;
-                let mut sums = bias;
-                for at in 0..pairs {
-                    let [a, b] = pair(taps.taps, at).map(|tap| match tap {
-                        Some(tap) => _mm_loadu_si128(taps.starts[tap].add(offset).cast()),
-                        None => _mm_setzero_si128(),
-                    });
-                    let low = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b));
-                    let high = _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(a, b));
-                    let at = weights.add(2 * at);
-                    sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(low, _mm256_load_si256(at)));
-                    sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(high, _mm256_load_si256(at.add(1))));
-                }
-                let target = taps.out.add(pixel * taps.channels + first);
-                _mm_storeu_si128(target.cast(), levels(sums, scale, taps.limits));
-            }
-        }
     }
 }
