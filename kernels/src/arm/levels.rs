@@ -19,6 +19,18 @@ macro_rules! levels {
             "umin v", $a, ".16b, v", $a, ".16b, v", $high, ".16b\n",
         )
     };
+    // Eight levels, in the lower half.
+    (($a:literal $b:literal), ($($scale:literal)*), ($zero:literal $low:literal $high:literal)) => {
+        concat!(
+            levels!(@each "scvtf v", ".4s, v", ".4s", ($a $b)),
+            levels!(@scale ($a $b), ($($scale)*)),
+            levels!(@each "fcvtns v", ".4s, v", ".4s", ($a $b)),
+            "sqxtn v", $a, ".4h, v", $a, ".4s\n sqxtn2 v", $a, ".8h, v", $b, ".4s\n",
+            "sqadd v", $a, ".8h, v", $a, ".8h, v", $zero, ".8h\n sqxtun v", $a, ".8b, v", $a, ".8h\n",
+            "umax v", $a, ".8b, v", $a, ".8b, v", $low, ".8b\n",
+            "umin v", $a, ".8b, v", $a, ".8b, v", $high, ".8b\n",
+        )
+    };
     (@each $left:literal, $middle:literal, $right:literal, ($($v:literal)*)) => {
         concat!($($left, $v, $middle, $v, $right, "\n"),*)
     };
@@ -65,24 +77,6 @@ impl Levels {
             };
             let bytes = vqmovun_high_s16(vqmovun_s16(words(sums[0], scale[0])), words(sums[1], scale[1]));
             vminq_u8(vmaxq_u8(bytes, self.low), self.high)
-        }
-    }
-}
-
-/// Writes the first `columns` of eight levels a row.
-///
-/// # Safety
-/// `out` is writable for `columns` bytes.
-#[inline(always)]
-pub(super) unsafe fn store(levels: uint8x8_t, out: *mut u8, columns: usize) {
-    // SAFETY: the caller vouches for `columns` bytes; the buffer holds eight.
-    unsafe {
-        if columns >= 8 {
-            vst1_u8(out, levels);
-        } else {
-            let mut bytes = [0_u8; 8];
-            vst1_u8(bytes.as_mut_ptr(), levels);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), out, columns);
         }
     }
 }

@@ -16,6 +16,8 @@ pub(crate) mod i8mm;
 pub(crate) mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neon_depthwise;
+#[cfg(target_arch = "aarch64")]
+mod tiles;
 
 /// The depthwise kernel for a window: 3 x 3 ones with the usual steps have their own.
 #[cfg(target_arch = "aarch64")]
