@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::arithmetic::{Limits, Requantize, check_sums};
 use crate::buffer::{Aligned, with_scratch};
+use crate::lines::Picture;
 use crate::{Isa, KernelError, Size, Window, check_length};
 
 /// Most taps of a window: 7 x 7.
@@ -222,7 +223,7 @@ impl Depthwise {
         Ok(())
     }
 
-    /// As [`Depthwise::run`], over copied lines: as many as the window has rows, and one that lies outside.
+    /// As [`Depthwise::run`], over copied lines.
     fn run_lines(
         &self,
         gather: unsafe fn(*const u8, usize, *mut u8),
@@ -231,40 +232,29 @@ impl Depthwise {
         output: &mut [u8],
         rows: Range<usize>,
     ) {
-        let Window { size: window, stride, padding } = self.window;
-        let length = (padding.left + size.width + padding.right) * self.channels;
-        with_scratch((window.height + 1) * length, |lines| {
-            lines[..(window.height + 1) * length].fill(self.input_zero.wrapping_sub(self.kernel.offset));
-            let mut held = [None; MAX_TAPS];
-            let width = (size.width + padding.left + padding.right - window.width) / stride.width + 1;
-            for (row, output) in rows.zip(output.chunks_exact_mut(width * self.channels)) {
+        let Window { size: window, stride, .. } = self.window;
+        let line = output.len() / rows.len();
+        let (outside, channels) = (self.input_zero, self.channels);
+        let picture = Picture { input, size, channels, window: &self.window, element: 1, outside, gather };
+        picture.with_lines(0, |mut lines, _| {
+            let mut starts = [std::ptr::null(); MAX_TAPS];
+            for (row, output) in rows.zip(output.chunks_exact_mut(line)) {
+                lines.starts(row, &mut starts);
                 let mut taps = Taps {
-                    starts: [lines.as_ptr(); MAX_TAPS],
+                    starts,
                     taps: window.area(),
                     width: window.width,
-                    count: width,
-                    step: stride.width * self.channels,
-                    channels: self.channels,
+                    count: line / channels,
+                    step: stride.width * channels,
+                    channels,
                     weights: self.weights.bytes().as_ptr(),
                     bias: self.bias.as_ptr(),
                     scale: self.scale.as_ptr(),
                     out: output.as_mut_ptr(),
                     limits: self.limits,
                 };
-                for y in 0..window.height {
-                    let source = (row * stride.height + y).checked_sub(padding.top).filter(|at| *at < size.height);
-                    let place = source.map_or(window.height, |source| source % window.height);
-                    if source.is_some() && held[place] != source {
-                        held[place] = source;
-                        let line = &mut lines[place * length + padding.left * self.channels..];
-                        let bytes = size.width * self.channels;
-                        let values = &input[source.unwrap_or_default() * bytes..][..bytes];
-                        // SAFETY: the slices hold `bytes`: a line is the picture's row and the padding beside it.
-                        unsafe { gather(values.as_ptr(), bytes, line[..bytes].as_mut_ptr()) };
-                    }
-                    for x in 0..window.width {
-                        taps.starts[y * window.width + x] = lines[place * length + x * self.channels..].as_ptr();
-                    }
+                for (tap, start) in taps.starts.iter_mut().enumerate().take(taps.taps) {
+                    *start = starts[tap / window.width].wrapping_add(tap % window.width * channels);
                 }
                 // SAFETY: `Channels::of` saw the instruction set. A line holds all windows of the row, `output` their
                 // results.

@@ -23,6 +23,7 @@ mod depthwise;
 pub mod elementwise;
 mod gemm;
 mod isa;
+mod lines;
 pub mod pool;
 mod portable;
 mod window;
