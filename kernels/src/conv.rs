@@ -89,8 +89,13 @@ impl Conv {
                     // The panel's rows lie side by side as the picture's pixels do: one copy is all.
                     self.put(&input[part.start * depth..part.end * depth], panel);
                 } else {
-                    for (pixel, row) in part.clone().zip(panel.chunks_exact_mut(stride)) {
-                        self.gather(input, size, Size::new(pixel / out.width, pixel % out.width), row);
+                    let mut at = Size::new(part.start / out.width, part.start % out.width);
+                    for row in panel.chunks_exact_mut(stride).take(part.len()) {
+                        self.gather(input, size, at, row);
+                        at.width += 1;
+                        if at.width == out.width {
+                            at = Size::new(at.height + 1, 0);
+                        }
                     }
                 }
                 // SAFETY: the panel holds a gathered row a pixel of `part`, `chunk` their results.
@@ -116,6 +121,19 @@ impl Conv {
         let Window { size: window, stride, padding } = self.window;
         let gemm = &self.packed.gemm;
         let line = window.width * self.inputs;
+        if let (Some(top), Some(left)) = (
+            (at.height * stride.height).checked_sub(padding.top),
+            (at.width * stride.width).checked_sub(padding.left),
+        ) && top + window.height <= size.height
+            && left + window.width <= size.width
+        {
+            // Most windows lie inside.
+            for y in 0..window.height {
+                let from = ((top + y) * size.width + left) * self.inputs;
+                self.put(&input[from..from + line], &mut row[y * line * gemm.element..]);
+            }
+            return;
+        }
         // Columns of the window that lie inside the picture.
         let left = (at.width * stride.width) as isize - padding.left as isize;
         let before = left.min(0).unsigned_abs().min(window.width);

@@ -12,8 +12,7 @@ pub(crate) const MAX_TAPS: usize = 49;
 /// What a depthwise kernel gets: `count` neighbouring output pixels of one row.
 #[repr(C)]
 pub(crate) struct Taps {
-    /// Where each tap of the first pixel's window starts; `channels` bytes readable there and at each further `step`. From
-    /// the first tap of a row, the others lie `channels` apart, unless `count` is 1.
+    /// Where each tap of the first pixel's window starts; `channels` bytes readable there and at each further `step`.
     pub starts: [*const u8; MAX_TAPS],
     /// Taps of the window, and of one of its rows.
     pub taps: usize,
@@ -35,6 +34,7 @@ pub(crate) struct Taps {
 
 impl Taps {
     /// Whether each window shares all but one of three columns with the next.
+    #[cfg(target_arch = "x86_64")]
     pub fn slides(&self) -> bool {
         self.width == 3 && self.step == self.channels && self.count > 1
     }
@@ -48,6 +48,12 @@ pub(crate) struct Channels {
     pub lanes: usize,
     /// Taken from each activation (0, or 128 where signed bytes are multiplied).
     pub offset: u8,
+    /// Copies activations, minus the offset, into lines that are padded on both sides. Where it is there, the kernel gets
+    /// whole lines, and the taps of a window's row lie `channels` apart from the row's first on.
+    ///
+    /// # Safety
+    /// `from` is readable and `to` writable for `count` bytes.
+    pub gather: Option<unsafe fn(from: *const u8, count: usize, to: *mut u8)>,
     /// Writes `weights` (`[taps, channels]`) in the kernel's own order into zeroed bytes: 4 a tap and padded channel.
     pub pack: fn(weights: &[i8], taps: usize, channels: usize, packed: &mut [u8]),
     /// Computes pixels. It may read, but not write, up to `lanes` bytes beyond a tap's last channel only if they belong to
@@ -59,17 +65,19 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
-    /// The kernel for layers of this many channels: the first of the instruction set's that is no wider.
-    fn of(isa: Isa, channels: usize) -> Result<Self, KernelError> {
+    /// The kernel for a window over this many channels: the first of the instruction set's that is no wider.
+    fn of(isa: Isa, window: &Window, channels: usize) -> Result<Self, KernelError> {
         if !isa.is_available() {
             return Err(KernelError::Isa(isa));
         }
+        // Other instruction sets do not look at the window.
+        let _ = window;
         let kernels: &[Self] = match isa {
             Isa::Portable => &[],
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &[crate::x86::avx2_depthwise::DEPTHWISE, crate::x86::avx2_narrow::DEPTHWISE],
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon | Isa::NeonDot | Isa::NeonI8mm => &[crate::arm::neon_depthwise::DEPTHWISE],
+            Isa::Neon | Isa::NeonDot | Isa::NeonI8mm => &[crate::arm::depthwise(isa, window)],
             _ => return Err(KernelError::Isa(isa)),
         };
         let fits = kernels.iter().find(|kernel| kernel.lanes <= channels);
@@ -102,7 +110,7 @@ impl Depthwise {
         requantize: &Requantize,
     ) -> Result<Self, KernelError> {
         let channels = requantize.bias.len();
-        let kernel = Channels::of(isa, channels)?;
+        let kernel = Channels::of(isa, &window, channels)?;
         let taps = window.size.area();
         requantize.check(channels)?;
         check_sums(taps, weights, &requantize.bias)?;
@@ -153,6 +161,10 @@ impl Depthwise {
         check_length("output", output.len(), rows.len() * out.width * self.channels)?;
         let line = out.width * self.channels;
         if output.is_empty() {
+            return Ok(());
+        }
+        if let Some(gather) = self.kernel.gather {
+            self.run_lines(gather, input, size, output, rows);
             return Ok(());
         }
         let Window { size: window, stride, padding } = self.window;
@@ -208,5 +220,56 @@ impl Depthwise {
             }
         });
         Ok(())
+    }
+
+    /// As [`Depthwise::run`], over copied lines: as many as the window has rows, and one that lies outside.
+    fn run_lines(
+        &self,
+        gather: unsafe fn(*const u8, usize, *mut u8),
+        input: &[u8],
+        size: Size,
+        output: &mut [u8],
+        rows: Range<usize>,
+    ) {
+        let Window { size: window, stride, padding } = self.window;
+        let length = (padding.left + size.width + padding.right) * self.channels;
+        with_scratch((window.height + 1) * length, |lines| {
+            lines[..(window.height + 1) * length].fill(self.input_zero.wrapping_sub(self.kernel.offset));
+            let mut held = [None; MAX_TAPS];
+            let width = (size.width + padding.left + padding.right - window.width) / stride.width + 1;
+            for (row, output) in rows.zip(output.chunks_exact_mut(width * self.channels)) {
+                let mut taps = Taps {
+                    starts: [lines.as_ptr(); MAX_TAPS],
+                    taps: window.area(),
+                    width: window.width,
+                    count: width,
+                    step: stride.width * self.channels,
+                    channels: self.channels,
+                    weights: self.weights.bytes().as_ptr(),
+                    bias: self.bias.as_ptr(),
+                    scale: self.scale.as_ptr(),
+                    out: output.as_mut_ptr(),
+                    limits: self.limits,
+                };
+                for y in 0..window.height {
+                    let source = (row * stride.height + y).checked_sub(padding.top).filter(|at| *at < size.height);
+                    let place = source.map_or(window.height, |source| source % window.height);
+                    if source.is_some() && held[place] != source {
+                        held[place] = source;
+                        let line = &mut lines[place * length + padding.left * self.channels..];
+                        let bytes = size.width * self.channels;
+                        let values = &input[source.unwrap_or_default() * bytes..][..bytes];
+                        // SAFETY: the slices hold `bytes`: a line is the picture's row and the padding beside it.
+                        unsafe { gather(values.as_ptr(), bytes, line[..bytes].as_mut_ptr()) };
+                    }
+                    for x in 0..window.width {
+                        taps.starts[y * window.width + x] = lines[place * length + x * self.channels..].as_ptr();
+                    }
+                }
+                // SAFETY: `Channels::of` saw the instruction set. A line holds all windows of the row, `output` their
+                // results.
+                unsafe { (self.kernel.run)(&taps) };
+            }
+        });
     }
 }

@@ -4,11 +4,35 @@ use std::arch::aarch64::*;
 
 use crate::arithmetic::Limits;
 
+/// In assembly: four vectors of sums and four of scales become 16 levels in the first one; then come [`Levels`]' vectors.
+macro_rules! levels {
+    (($a:literal $b:literal $c:literal $d:literal), ($($scale:literal)*), ($zero:literal $low:literal $high:literal)) => {
+        concat!(
+            levels!(@each "scvtf v", ".4s, v", ".4s", ($a $b $c $d)),
+            levels!(@scale ($a $b $c $d), ($($scale)*)),
+            levels!(@each "fcvtns v", ".4s, v", ".4s", ($a $b $c $d)),
+            "sqxtn v", $a, ".4h, v", $a, ".4s\n sqxtn v", $c, ".4h, v", $c, ".4s\n",
+            "sqxtn2 v", $a, ".8h, v", $b, ".4s\n sqxtn2 v", $c, ".8h, v", $d, ".4s\n",
+            "sqadd v", $a, ".8h, v", $a, ".8h, v", $zero, ".8h\n sqadd v", $c, ".8h, v", $c, ".8h, v", $zero, ".8h\n",
+            "sqxtun v", $a, ".8b, v", $a, ".8h\n sqxtun2 v", $a, ".16b, v", $c, ".8h\n",
+            "umax v", $a, ".16b, v", $a, ".16b, v", $low, ".16b\n",
+            "umin v", $a, ".16b, v", $a, ".16b, v", $high, ".16b\n",
+        )
+    };
+    (@each $left:literal, $middle:literal, $right:literal, ($($v:literal)*)) => {
+        concat!($($left, $v, $middle, $v, $right, "\n"),*)
+    };
+    (@scale ($($v:literal)*), ($($scale:literal)*)) => {
+        concat!($("fmul v", $v, ".4s, v", $v, ".4s, v", $scale, ".4s\n"),*)
+    };
+}
+
 /// [`Limits`] as vectors of integers.
 ///
 /// `fcvtns` rounds half to even and saturates, and so does each step of narrowing. As the limits are integers, clamping
 /// the narrowed levels gives what [`Limits::level`] gets by clamping before it rounds.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(super) struct Levels {
     zero: int16x8_t,
     low: uint8x16_t,

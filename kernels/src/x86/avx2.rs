@@ -31,7 +31,14 @@ unsafe fn widen(from: *const u8, count: usize, to: *mut u8) {
             _mm256_storeu_si256(to.add(2 * at).cast(), _mm256_cvtepu8_epi16(bytes));
             at += 16;
         }
-        crate::portable::widen(from.add(at), count - at, to.add(2 * at));
+        if count < 8 {
+            return crate::portable::widen(from, count, to);
+        }
+        // The last eight may have been done before.
+        for at in (at..count).step_by(8).map(|at| at.min(count - 8)) {
+            let bytes = _mm_loadl_epi64(from.add(at).cast());
+            _mm_storeu_si128(to.add(2 * at).cast(), _mm_cvtepu8_epi16(bytes));
+        }
     }
 }
 
