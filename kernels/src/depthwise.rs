@@ -79,6 +79,8 @@ impl Channels {
             Isa::Avx2 => &[crate::x86::avx2_depthwise::DEPTHWISE, crate::x86::avx2_narrow::DEPTHWISE],
             #[cfg(target_arch = "aarch64")]
             Isa::Neon | Isa::NeonDot | Isa::NeonI8mm => &[crate::arm::depthwise(isa, window)],
+            #[cfg(target_arch = "arm")]
+            Isa::Neon32 => &[crate::arm::neon32_depthwise::DEPTHWISE],
             _ => return Err(KernelError::Isa(isa)),
         };
         let fits = kernels.iter().find(|kernel| kernel.lanes <= channels);

@@ -146,6 +146,8 @@ impl Gemm {
             Isa::NeonDot => Ok(crate::arm::dot::GEMM),
             #[cfg(target_arch = "aarch64")]
             Isa::NeonI8mm => Ok(crate::arm::i8mm::GEMM),
+            #[cfg(target_arch = "arm")]
+            Isa::Neon32 => Ok(crate::arm::neon32::GEMM),
             _ => Err(KernelError::Isa(isa)),
         }
     }

@@ -3,12 +3,13 @@
 use std::arch::asm;
 
 use super::levels::{Levels, gather};
-use super::tiles::{self, COLUMNS};
+use super::tiles;
 use crate::gemm::{Block, Gemm};
 
 /// Seven rows and not eight: pictures of the usual networks have 7 x 7, 14 x 14, ... pixels, and 14 sums leave room for a
 /// row's and a column's registers.
 const ROWS: usize = 7;
+const COLUMNS: usize = 8;
 const GROUP: usize = 4;
 
 pub(crate) const GEMM: Gemm =
@@ -38,7 +39,7 @@ macro_rules! products {
 unsafe fn whole(block: &Block) {
     let levels = Levels::new(block.limits);
     // SAFETY: passed on.
-    unsafe { tiles::each(block, |rows, out, pitch| multiply(block, &levels, rows, out, pitch)) }
+    unsafe { tiles::each::<ROWS, COLUMNS>(block, |rows, out, pitch| multiply(block, &levels, rows, out, pitch)) }
 }
 
 /// Computes a tile; a row's sums are in two registers from `v16` on.

@@ -6,7 +6,7 @@
 use std::arch::asm;
 
 use super::levels::{Levels, gather};
-use super::neon_depthwise::{LANES, blocks};
+use super::{LANES, blocks};
 use crate::depthwise::{Channels, Taps};
 
 /// Bytes of a block's weights: three columns of 16 channels with four rows.

@@ -5,11 +5,12 @@
 use std::arch::asm;
 
 use super::levels::Levels;
-use super::tiles::{self, COLUMNS};
+use super::tiles;
 use crate::gemm::{Block, Gemm};
 
 /// Five pairs: pictures of 7 x 7, 14 x 14, ... pixels waste few.
 const ROWS: usize = 10;
+const COLUMNS: usize = 8;
 const GROUP: usize = 8;
 
 pub(crate) const GEMM: Gemm = Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 1, offset: 0, gather, block };
@@ -91,7 +92,7 @@ macro_rules! finish {
 unsafe fn whole(block: &Block) {
     let levels = Levels::new(block.limits);
     // SAFETY: passed on.
-    unsafe { tiles::each(block, |rows, out, pitch| multiply(block, &levels, rows, out, pitch)) }
+    unsafe { tiles::each::<ROWS, COLUMNS>(block, |rows, out, pitch| multiply(block, &levels, rows, out, pitch)) }
 }
 
 /// Computes a tile; a register from `v12` on holds the sums of two rows and two columns.

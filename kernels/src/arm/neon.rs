@@ -6,10 +6,11 @@
 use std::arch::asm;
 
 use super::levels::{Levels, gather};
-use super::tiles::{self, COLUMNS};
+use super::tiles;
 use crate::gemm::{Block, Gemm};
 
 const ROWS: usize = 2;
+const COLUMNS: usize = 8;
 const GROUP: usize = 16;
 
 pub(crate) const GEMM: Gemm =
@@ -20,7 +21,7 @@ pub(crate) const GEMM: Gemm =
 unsafe fn block(block: &Block) {
     let levels = Levels::new(block.limits);
     // SAFETY: passed on.
-    unsafe { tiles::each(block, |rows, out, pitch| multiply(block, &levels, rows, out, pitch)) }
+    unsafe { tiles::each::<ROWS, COLUMNS>(block, |rows, out, pitch| multiply(block, &levels, rows, out, pitch)) }
 }
 
 /// Both rows (`v0`, `v1`) times two columns; `$add` puts pair sums into four sums (`saddlp` at first, then `sadalp`).

@@ -4,31 +4,16 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::levels::{Levels, gather};
+use super::{LANES, blocks, pack_depthwise};
 use crate::depthwise::{Channels, Taps};
 
-pub(super) const LANES: usize = 16;
-
 /// Any window.
-pub(super) const ANY: Channels = Channels { lanes: LANES, offset: 128, gather: Some(gather), pack, run: any };
+pub(super) const ANY: Channels =
+    Channels { lanes: LANES, offset: 128, gather: Some(gather), pack: pack_depthwise, run: any };
 /// 3 x 3, side by side.
 pub(super) const SQUARE: Channels = Channels { run: square, ..ANY };
 /// 3 x 3, every other column.
 pub(super) const SQUARE_2: Channels = Channels { run: square_2, ..ANY };
-
-/// First channel of each block; the last block overlaps the one before, so that no lane is without a channel.
-pub(super) fn blocks(channels: usize) -> impl Iterator<Item = usize> {
-    (0..channels).step_by(LANES).map(move |first| first.min(channels - LANES))
-}
-
-/// Per block and tap: the 16 channels' weights.
-fn pack(weights: &[i8], taps: usize, channels: usize, packed: &mut [u8]) {
-    let places = blocks(channels).flat_map(|first| (0..taps).map(move |tap| tap * channels + first));
-    for (from, target) in places.zip(packed.chunks_exact_mut(LANES)) {
-        for (target, weight) in target.iter_mut().zip(&weights[from..from + LANES]) {
-            *target = *weight as u8;
-        }
-    }
-}
 
 /// # Safety
 /// As [`Channels::run`].

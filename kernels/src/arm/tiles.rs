@@ -1,8 +1,6 @@
-//! From blocks to tiles of eight columns, for kernels that write whole ones.
+//! From blocks to tiles, for kernels that write whole ones.
 
 use crate::gemm::Block;
-
-pub(super) const COLUMNS: usize = 8;
 
 /// Calls `multiply` with the rows of each tile, where its results go, and the bytes from one row's results to the next
 /// one's. Parts of tiles are computed beside the picture, from rows that come twice, and what is wanted is copied.
@@ -10,12 +8,16 @@ pub(super) const COLUMNS: usize = 8;
 /// # Safety
 /// The block is as its fields say.
 #[inline(always)]
-pub(super) unsafe fn each<const ROWS: usize>(block: &Block, multiply: impl Fn([*const u8; ROWS], *mut u8, usize)) {
+pub(super) unsafe fn each<const ROWS: usize, const COLUMNS: usize>(
+    block: &Block,
+    multiply: impl Fn([*const u8; ROWS], *mut u8, usize),
+) {
     // SAFETY: passed on; a row's results are `columns` bytes.
     unsafe {
-        let rest = match block.columns {
-            COLUMNS => block.whole_tiles(|tile| multiply(tile.rows, tile.out[0], block.pitch)),
-            _ => Block { ..*block },
+        let rest = if block.columns == COLUMNS {
+            block.whole_tiles(|tile| multiply(tile.rows, tile.out[0], block.pitch))
+        } else {
+            Block { ..*block }
         };
         rest.each_tile(|tile| {
             let mut levels = [[0_u8; COLUMNS]; ROWS];
