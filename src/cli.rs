@@ -3,12 +3,15 @@
 //! [`Cli`] is what clap understands, [`Invocation`] what the rest of the program is asked to do; there is one conversion
 //! between them.
 
+mod quantize;
+
 use std::io;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 pub use clap_complete::Shell;
+pub use quantize::{Quantize, RangeMethod};
 
 const LONG_ABOUT: &str = "\
 Watches a directory that cameras write to, classifies each frame on this device, and sends an alert to an MQTT broker. \
@@ -80,11 +83,21 @@ enum Command {
     Run,
     /// Check configuration, directories, model and broker, and say what to mend
     Check(Check),
+    /// Make a backbone smaller and faster
+    #[command(subcommand)]
+    Backbone(BackboneCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: Shell,
     },
+}
+
+/// What is done with a backbone at a desk.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum BackboneCommand {
+    /// Make an int8 backbone of a float one, calibrated on photos
+    Quantize(Box<Quantize>),
 }
 
 #[derive(Debug, Args)]
@@ -118,6 +131,8 @@ pub enum Invocation {
         /// Print the verdicts as JSON.
         json: bool,
     },
+    /// Work on a backbone at a desk.
+    Backbone(BackboneCommand),
     /// Print a completion script.
     Completions {
         /// For this shell.
@@ -145,8 +160,10 @@ impl TryFrom<Cli> for Invocation {
             }
             None if !once.is_empty() => Ok(Self::Once { images: once, json, config }),
             Some(Command::Check(check)) => Ok(Self::Check { config, json: json || check.json }),
+            Some(Command::Backbone(command)) if !json => Ok(Self::Backbone(command)),
             _ if json => mistake(ErrorKind::MissingRequiredArgument, "--json goes with --once or with check"),
             Some(Command::Completions { shell }) => Ok(Self::Completions { shell }),
+            Some(Command::Backbone(command)) => Ok(Self::Backbone(command)),
             Some(Command::Run) | None => Ok(Self::Run { config }),
         }
     }

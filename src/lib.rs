@@ -32,4 +32,5 @@ pub mod mqtt;
 pub mod once;
 pub mod onnx;
 pub mod pipeline;
+pub mod quantize;
 pub mod watch;

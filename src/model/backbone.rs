@@ -55,6 +55,17 @@ impl Backbone {
         self.run(self.prepare(&small)?)
     }
 
+    /// The self-test's picture, of the input's size: pixel(x, y, c) = (31 x + 17 y + 85 c + x y) mod 256.
+    pub fn probe(&self) -> Pixels {
+        let (width, height) = (self.manifest.input.width, self.manifest.input.height);
+        let rgb = (0..height)
+            .flat_map(|y| {
+                (0..width).flat_map(move |x| (0..3).map(move |c| ((31 * x + 17 * y + 85 * c + x * y) % 256) as u8))
+            })
+            .collect();
+        Pixels { width, height, rgb }
+    }
+
     /// Pixels of the input's size to its tensor.
     pub(super) fn prepare(&self, pixels: &Pixels) -> Result<Tensor, ModelError> {
         let input = &self.manifest.input;
@@ -115,15 +126,8 @@ impl Backbone {
     }
 
     fn self_test(&self) -> Result<(), ModelError> {
-        let input = &self.manifest.input;
-        let (width, height) = (input.width, input.height);
-        let rgb = (0..height)
-            .flat_map(|y| {
-                (0..width).flat_map(move |x| (0..3).map(move |c| ((31 * x + 17 * y + 85 * c + x * y) % 256) as u8))
-            })
-            .collect();
         // Without numbers to compare, the run still proves that shapes fit and nothing overflows.
-        let features = self.run(self.prepare(&Pixels { width, height, rgb })?)?;
+        let features = self.run(self.prepare(&self.probe())?)?;
         let Some(test) = &self.manifest.self_test else { return Ok(()) };
         let mean = features.iter().sum::<f32>() / features.len() as f32;
         let firsts = features.iter().zip(&test.first).enumerate();

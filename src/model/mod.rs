@@ -17,8 +17,9 @@ pub use backbone::Backbone;
 pub use head::{Head, ScoresOutput};
 pub use manifest::{
     BackboneManifest, Channels, FileDigest, HeadBackbone, HeadManifest, Input, Label, Layout, ManifestError, Output,
-    Pooling,
+    Pooling, SelfTest,
 };
+pub(crate) use preprocess::normalise;
 pub use preprocess::{Normalisation, Preprocessing};
 
 use crate::frame::{self, FrameError, Pixels, Scale};

@@ -16,7 +16,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use tract_onnx::prelude::Framework;
 
 pub use attributes::{Attributes, attribute};
@@ -187,6 +187,18 @@ impl Graph {
         }
         let all = self.graph.value_info.iter().chain(&self.graph.input).chain(&self.graph.output);
         all.filter(|info| info.name == tensor).find_map(values::static_shape)
+    }
+}
+
+/// A node with one output, named like it.
+pub fn node(kind: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+    NodeProto {
+        op_type: kind.to_owned(),
+        name: output.to_owned(),
+        input: inputs.iter().map(|name| (*name).to_owned()).collect(),
+        output: vec![output.to_owned()],
+        attribute,
+        ..Default::default()
     }
 }
 
