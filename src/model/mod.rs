@@ -20,7 +20,7 @@ pub use manifest::{
     Pooling, SelfTest,
 };
 pub(crate) use preprocess::normalise;
-pub use preprocess::{Normalisation, Preprocessing};
+pub use preprocess::{Named, Normalisation, Preprocessing};
 
 use crate::frame::{self, FrameError, Pixels, Scale};
 

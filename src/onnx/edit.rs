@@ -321,7 +321,7 @@ impl Graph {
     }
 }
 
-fn float_info(name: &str, shape: Option<&[usize]>) -> ValueInfoProto {
+pub(super) fn float_info(name: &str, shape: Option<&[usize]>) -> ValueInfoProto {
     let shape = shape.map(|shape| TensorShapeProto {
         dim: shape
             .iter()

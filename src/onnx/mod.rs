@@ -57,6 +57,16 @@ impl Graph {
         Self::from_proto(model)
     }
 
+    /// A graph of nothing but a float input, to be built up.
+    pub fn empty(name: &str, input: &str, shape: &[usize], opset: i64) -> Self {
+        let mut graph = Self { model: ModelProto::default(), graph: GraphProto::default(), index: Index::default() };
+        graph.model.ir_version = 8;
+        graph.set_opset(opset);
+        name.clone_into(&mut graph.graph.name);
+        graph.graph.input = vec![edit::float_info(input, Some(shape))];
+        graph
+    }
+
     /// Checks and indexes a decoded file. `Constant` nodes become initializers and nodes are put in order.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! multiplying input channel `i` of the next by it leaves the network's function as it is, as long as what lies between
 //! is positive homogeneous. The paper balances the weights' ranges; here weights have a scale a channel anyway, so what
 //! is balanced are the ranges that share one scale: the activations between (`r_1`) and, unless the next convolution is
-//! depthwise, its weights a channel of input (`r_2`), with the paper's `s_i = sqrt(r_1 / r_2)`, up to a common factor.
+//! depthwise, its weights a channel of input (`r_2`), with the paper's `s_i = sqrt(r_1 / r_2)` up to a common factor.
 //!
 //! ReLU6 is not homogeneous. It is kept, and a channel is scaled only if it did not reach the upper bound on the photos
 //! and stays below it afterwards: on those photos the function does not change.
@@ -100,31 +100,29 @@ fn scale(graph: &mut Graph, pair: &Pair, seen: &[f32]) -> Result<bool, QuantizeE
 
 /// The scale of each channel, from the largest activation seen in it and the range of the weights that read it.
 ///
-/// Scales are such that the largest activation of the tensor stays what it was; powers of two would do as well, but
-/// nothing is gained by them in floats.
+/// A channel may grow until its activations fill the tensor's range `A` (`s = seen / A`), and shrink until its weights
+/// fill the range `R` of all weights (`s = R / weight`). The geometric mean of the two balances them, the paper's
+/// `sqrt(r_1 / r_2)` with the common factor `sqrt(R / A)`; without weights to mind the activations fill the range.
 fn factors(seen: &[f32], weights: Option<&Vec<f32>>, upper: f32) -> Vec<f32> {
     let largest = seen.iter().fold(0_f32, |largest, seen| largest.max(*seen));
-    let raw: Vec<Option<f32>> = (0..seen.len())
-        .map(|channel| {
-            let weight = weights.map_or(1.0, |weights| weights[channel]);
-            let free = seen[channel] > largest * 1e-4 && weight > 0.0 && seen[channel] < upper;
-            let ratio = if weights.is_some() { (seen[channel] / weight).sqrt() } else { seen[channel] / largest };
-            (free && ratio.is_normal()).then_some(ratio)
-        })
-        .collect();
-    // The common factor: the largest activation after scaling is the largest before.
-    let after = raw.iter().zip(seen).filter_map(|(ratio, seen)| ratio.map(|ratio| seen / ratio));
-    let common = after.fold(0_f32, f32::max) / largest;
-    raw.iter()
-        .zip(seen)
-        .map(|(ratio, seen)| {
-            let Some(ratio) = ratio else { return 1.0 };
-            // Below an upper bound the scaled activation must stay below it, too.
-            let least = if upper.is_finite() { seen / upper } else { 0.0 };
-            (ratio * common).clamp(1.0 / MAX_SCALE, MAX_SCALE).max(least)
-        })
-        .map(|scale| if scale.is_normal() { scale } else { 1.0 })
-        .collect()
+    let all_weights = weights.map(|weights| weights.iter().fold(0_f32, |largest, weight| largest.max(*weight)));
+    let factor = |channel: usize| {
+        // A silent channel says nothing about its range, one at the upper bound would be cut elsewhere.
+        if seen[channel] <= largest * 1e-4 || seen[channel] >= upper {
+            return 1.0;
+        }
+        let fills = seen[channel] / largest;
+        let scale = match (weights, all_weights) {
+            (Some(weights), Some(all)) if weights[channel] > 0.0 => (fills * all / weights[channel]).sqrt(),
+            (Some(_), _) => 1.0,
+            (None, _) => fills,
+        };
+        // Below an upper bound the scaled activation must stay below it, too.
+        let least = if upper.is_finite() { seen[channel] / upper } else { 0.0 };
+        let scale = scale.clamp(1.0 / MAX_SCALE, MAX_SCALE).max(least);
+        if scale.is_normal() { scale } else { 1.0 }
+    };
+    (0..seen.len()).map(factor).collect()
 }
 
 #[cfg(test)]
@@ -149,10 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn ranges_of_activations_and_weights_are_balanced() {
-        let (seen, weights) = ([8.0, 2.0], vec![0.5, 2.0]);
+    fn ranges_of_activations_and_weights_are_balanced_and_neither_grows() {
+        let (seen, weights) = ([8.0, 2.0, 0.5], vec![0.5, 2.0, 1.0]);
         let scales = factors(&seen, Some(&weights), f32::INFINITY);
-        let balance = |channel: usize| (seen[channel] / scales[channel]) / (weights[channel] * scales[channel]);
-        assert!((balance(0) / balance(1) - 1.0_f32).abs() < 1e-5, "{scales:?}");
+        let scaled = |channel: usize| (seen[channel] / scales[channel], weights[channel] * scales[channel]);
+        for channel in 0..3 {
+            let (activation, weight) = scaled(channel);
+            assert!(activation <= 8.0001 && weight <= 2.0001, "{scales:?}");
+            assert!((activation / 8.0 - weight / 2.0).abs() < 1e-5, "{scales:?}");
+        }
     }
 }

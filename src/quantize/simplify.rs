@@ -51,6 +51,9 @@ impl Prepared {
         let kept_scales = kept_scales(&graph)?;
         drop_identities(&mut graph)?;
         fold_constants(&mut graph)?;
+        if graph.nodes().iter().any(|node| node.op_type == "QuantizeLinear") {
+            return Err(unsuitable("has quantized activations already; give the float network it was made from"));
+        }
         cut_before_pooling(&mut graph, &mut manifest)?;
         take_channels_first(&mut graph, &mut manifest)?;
         own_parameters(&mut graph)?;
