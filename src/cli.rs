@@ -3,12 +3,15 @@
 //! [`Cli`] is what clap understands, [`Invocation`] what the rest of the program is asked to do; there is one conversion
 //! between them.
 
+mod quantize;
+
 use std::io;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 pub use clap_complete::Shell;
+pub use quantize::{Quantize, RangeMethod};
 
 const LONG_ABOUT: &str = "\
 Watches a directory that cameras write to, classifies each frame on this device, and sends an alert to an MQTT broker. \
@@ -84,7 +87,7 @@ enum Command {
     Run,
     /// Check configuration, directories, model and broker, and say what to mend
     Check(Check),
-    /// Look into a backbone or time it
+    /// Look into a backbone, time it, or make it smaller and faster
     #[command(subcommand)]
     Backbone(BackboneCommand),
     /// Print a completion script for a shell
@@ -124,6 +127,8 @@ pub enum BackboneCommand {
         #[arg(long, hide = true, requires = "serve")]
         float: bool,
     },
+    /// Make an int8 backbone of a float one, calibrated on photos
+    Quantize(Box<Quantize>),
 }
 
 #[derive(Debug, Args)]

@@ -34,5 +34,6 @@ pub mod mqtt;
 pub mod once;
 pub mod onnx;
 pub mod pipeline;
+pub mod quantize;
 pub mod watch;
 pub mod workshop;

@@ -12,7 +12,7 @@ use arcticd::cli::{self, BackboneCommand, Invocation};
 use arcticd::config::{self, Loaded};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::exit_code::ExitCode;
-use arcticd::{check, log, once, workshop};
+use arcticd::{check, log, once, quantize, workshop};
 
 fn main() -> ProcessExitCode {
     run(Invocation::parse())
@@ -36,6 +36,7 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
             BackboneCommand::Bench { backbone, json, rounds, .. } => {
                 workshop::bench::run(backbone.as_deref(), rounds as usize, json)
             }
+            BackboneCommand::Quantize(call) => quantize::command::run(&call),
         },
         Invocation::Completions { shell } => {
             cli::write_completions(shell, &mut io::stdout())?;

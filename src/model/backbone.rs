@@ -8,7 +8,7 @@ use tract_linalg::multithread::{Executor, multithread_tract_scope};
 use tract_onnx::prelude::*;
 
 use super::ModelError;
-use super::integer::{self, Placement};
+use super::integer::{self, Fused, Placement};
 use super::manifest::{BackboneManifest, Layout, Pooling};
 use super::preprocess::{Tables, normalise};
 use crate::frame::{self, Pixels};
@@ -23,6 +23,8 @@ pub struct Backbone {
     /// Pixels to levels, if the network takes them as they are.
     tables: Option<Tables>,
     placements: Vec<Placement>,
+    /// The parts of the plan that run on integer kernels.
+    regions: Vec<Fused>,
 }
 
 /// How a backbone is computed.
@@ -58,13 +60,13 @@ impl Backbone {
     /// As [`Backbone::load`].
     pub fn load_with(manifest: BackboneManifest, onnx: &[u8], engine: Engine) -> Result<Self, ModelError> {
         super::source::check_digest(&format!("backbone {}", manifest.id), onnx, &manifest.sha256)?;
-        let Loaded { plan, tables, placements } = load(&manifest, onnx, engine)?;
+        let Loaded { plan, tables, placements, regions } = load(&manifest, onnx, engine)?;
         let executor = if engine.threads > 1 {
             Executor::multithread_with_name(engine.threads, "arcticd-backbone")
         } else {
             Executor::SingleThread
         };
-        let backbone = Self { manifest, plan, executor, engine, tables, placements };
+        let backbone = Self { manifest, plan, executor, engine, tables, placements, regions };
         backbone.self_test()?;
         Ok(backbone)
     }
@@ -120,13 +122,22 @@ impl Backbone {
         let tensor = self.prepare(pixels)?;
         let mut times = vec![("pixels".to_owned(), start.elapsed())];
         let mut state = self.plan.spawn().map_err(|error| self.network(error))?;
+        for region in &self.regions {
+            region.note_times(true);
+        }
         let result = state.run_plan_with_eval(tvec![tensor.into_tvalue()], |context, op_state, node, inputs| {
             let start = Instant::now();
             let result = tract_onnx::tract_core::plan::eval(context, op_state, node, inputs);
-            times.push((node.op().name().into_owned(), start.elapsed()));
+            // What is inside a region is counted there.
+            if node.op().name() != integer::NAME {
+                times.push((node.op().name().into_owned(), start.elapsed()));
+            }
             result
         });
+        let inside = self.regions.iter().flat_map(|region| region.note_times(false));
+        let inside: Vec<_> = inside.map(|(kind, time)| (format!("integer {kind}"), time)).collect();
         result.map_err(|error| self.network(error))?;
+        times.extend(inside);
         Ok(times)
     }
 
@@ -257,6 +268,7 @@ struct Loaded {
     plan: Arc<TypedRunnableModel>,
     tables: Option<Tables>,
     placements: Vec<Placement>,
+    regions: Vec<Fused>,
 }
 
 fn load(manifest: &BackboneManifest, onnx: &[u8], engine: Engine) -> Result<Loaded, ModelError> {
@@ -270,22 +282,32 @@ fn load(manifest: &BackboneManifest, onnx: &[u8], engine: Engine) -> Result<Load
         return Err(ModelError::Shape { what: format!("backbone {}", manifest.id), problem });
     }
     if !integer::is_quantized(&graph) {
-        return Ok(Loaded { plan: float_plan(manifest, graph)?, tables: None, placements: Vec::new() });
+        return Ok(Loaded {
+            plan: float_plan(manifest, graph)?,
+            tables: None,
+            placements: Vec::new(),
+            regions: Vec::new(),
+        });
     }
     if engine.float {
         graph = integer::float_twin(graph).map_err(wrong)?;
-        return Ok(Loaded { plan: float_plan(manifest, graph)?, tables: None, placements: Vec::new() });
+        return Ok(Loaded {
+            plan: float_plan(manifest, graph)?,
+            tables: None,
+            placements: Vec::new(),
+            regions: Vec::new(),
+        });
     }
     pool_in_network(manifest, &mut graph).map_err(wrong)?;
-    let integer::Lowered { proto, operators, pixels, placements } = integer::lower(graph, engine.isa).map_err(wrong)?;
+    let integer::Lowered { proto, regions, pixels, placements } = integer::lower(graph, engine.isa).map_err(wrong)?;
     let fact = if pixels.is_some() { u8::fact(pixel_shape(manifest)) } else { f32::fact(shape(manifest)) };
-    let plan = integer::model(&proto, &operators)
+    let plan = integer::model(&proto, &regions)
         .and_then(|model| model.with_input_fact(0, fact.into()))
         .and_then(|model| model.into_optimized())
         .and_then(|model| model.into_runnable())
         .map_err(|error| network(manifest, error))?;
     let tables = pixels.map(|levels| Tables::new(&manifest.input, |value| levels.level_of(value)));
-    Ok(Loaded { plan, tables, placements })
+    Ok(Loaded { plan, tables, placements, regions: regions.into_values().collect() })
 }
 
 /// Lets the network average its feature map itself, where that is what the manifest asks for: on levels it is cheaper.

@@ -18,9 +18,10 @@ pub use backbone::{Backbone, Engine};
 pub use head::{Head, ScoresOutput};
 pub use manifest::{
     BackboneManifest, Channels, FileDigest, HeadBackbone, HeadManifest, Input, Label, Layout, ManifestError, Output,
-    Pooling,
+    Pooling, SelfTest,
 };
-pub use preprocess::{Normalisation, Preprocessing};
+pub(crate) use preprocess::normalise;
+pub use preprocess::{Named, Normalisation, Preprocessing};
 
 use crate::frame::{self, FrameError, Pixels, Scale};
 

@@ -81,7 +81,7 @@ fn reversed([a, b, c]: [f32; 3]) -> [f32; 3] {
 }
 
 /// Normalises `pixels`, which must have the input's size, into its layout; length `3 * width * height`.
-pub(super) fn normalise(pixels: &Pixels, input: &Input) -> Vec<f32> {
+pub(crate) fn normalise(pixels: &Pixels, input: &Input) -> Vec<f32> {
     let numbers = input.preprocessing.normalisation(input.channels);
     let source = match input.channels {
         Channels::Rgb => [0, 1, 2],

@@ -26,14 +26,30 @@ impl Graph {
     /// # Errors
     /// The graph would contradict itself.
     pub fn fold_nodes(&mut self, places: &HashSet<usize>, results: Vec<(String, Constant)>) -> Result<(), OnnxError> {
+        self.drop_nodes(places);
+        self.graph.initializer.extend(results.iter().map(|(name, constant)| constant.to_proto(name)));
+        self.index = Index::of(&self.graph)?;
+        self.check_references()
+    }
+
+    /// Removes the nodes at `places`, adds `nodes`, and puts all in order.
+    ///
+    /// # Errors
+    /// The graph would contradict itself.
+    pub fn exchange_nodes(&mut self, places: &HashSet<usize>, nodes: Vec<NodeProto>) -> Result<(), OnnxError> {
+        self.drop_nodes(places);
+        self.graph.node.extend(nodes);
+        self.index = Index::of(&self.graph)?;
+        self.check_references()?;
+        self.sort()
+    }
+
+    fn drop_nodes(&mut self, places: &HashSet<usize>) {
         let mut place = 0;
         self.graph.node.retain(|_| {
             place += 1;
             !places.contains(&(place - 1))
         });
-        self.graph.initializer.extend(results.iter().map(|(name, constant)| constant.to_proto(name)));
-        self.index = Index::of(&self.graph)?;
-        self.check_references()
     }
 
     /// The file as tract takes it, without a copy.

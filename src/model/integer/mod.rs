@@ -3,14 +3,16 @@
 //!
 //! [`lower`] walks the QDQ form that onnxruntime's quantizer, our own and converted TFLite files use
 //! (`DequantizeLinear -> operator -> QuantizeLinear`) on the ONNX graph, where scales are exact and names are the file's;
-//! tract's translation keeps only a reciprocal of them. Each recognised group becomes one [`Fused`] node in tract's graph.
-//! What is not recognised stays tract's, in `f32`, between a `Dequantize` and a `Quantize`, and the report says why.
+//! tract's translation keeps only a reciprocal of them. Each recognised group becomes one [`Operator`], and operators that
+//! follow each other become one [`Fused`] node of tract's graph. What is not recognised stays tract's, in `f32`, between a `Dequantize` and a `Quantize`, and the report says why.
 
 mod float;
 mod levels;
 mod linear;
 mod operator;
 mod others;
+mod region;
+mod regions;
 mod standin;
 mod tensors;
 
@@ -22,7 +24,8 @@ use tract_onnx::pb::{ModelProto, NodeProto};
 
 pub use float::float_twin;
 pub use levels::Levels;
-pub use operator::{Fused, Operator};
+pub use operator::Operator;
+pub use region::{Fused, NAME};
 pub use standin::model;
 
 use crate::onnx::{Attributes, Graph, OnnxError, title};
@@ -83,10 +86,10 @@ pub enum By {
 
 /// A network with its quantized parts fused.
 pub struct Lowered {
-    /// The rest of the network, with a stand-in for each fused node.
+    /// The rest of the network, with a stand-in for each region.
     pub proto: ModelProto,
-    /// Fused nodes by the stand-in's name.
-    pub operators: HashMap<String, Fused>,
+    /// Regions by the stand-in's name.
+    pub regions: HashMap<String, Fused>,
     /// The first quantizer's levels, if the network's input goes there and nowhere else: the input is then `u8`, channels
     /// last, and made straight from pixels.
     pub pixels: Option<Levels>,
@@ -110,8 +113,8 @@ pub fn lower(mut graph: Graph, isa: Isa) -> Result<Lowered, OnnxError> {
     let mut operators = HashMap::new();
     let mut stand_in = |place: usize, found: Found, output: &str| {
         let name = format!("integer:{output}");
-        changes.insert(place, standin::node(&name, &found.inputs, output));
-        operators.insert(name, Fused::new(found.operator, isa));
+        changes.insert(place, standin::node(&name, found.inputs, vec![output.to_owned()]));
+        operators.insert(name, found.operator);
     };
     for (place, node) in graph.nodes().iter().enumerate() {
         match node.op_type.as_str() {
@@ -162,9 +165,8 @@ pub fn lower(mut graph: Graph, isa: Isa) -> Result<Lowered, OnnxError> {
     graph.remove_unused()?;
     fold_constants(&mut graph)?;
     let pixels = take_pixels(&mut graph, &operators)?;
-    let kept: HashSet<&str> = graph.nodes().iter().map(|node| node.name.as_str()).collect();
-    operators.retain(|name, _| kept.contains(name.as_str()));
-    Ok(Lowered { proto: graph.into_proto(), operators, pixels, placements })
+    let regions = regions::join(&mut graph, operators, isa)?;
+    Ok(Lowered { proto: graph.into_proto(), regions, pixels, placements })
 }
 
 /// Recognises the group that ends in quantizer `node`; adds the places of its nodes to `group`, the core last.
@@ -289,7 +291,7 @@ fn fold_constants(graph: &mut Graph) -> Result<(), OnnxError> {
 }
 
 /// Makes the levels behind the first quantizer the network's input, if the input goes there only.
-fn take_pixels(graph: &mut Graph, operators: &HashMap<String, Fused>) -> Result<Option<Levels>, OnnxError> {
+fn take_pixels(graph: &mut Graph, operators: &HashMap<String, Operator>) -> Result<Option<Levels>, OnnxError> {
     let mut inputs = graph.inputs().map(str::to_owned);
     let (Some(input), None) = (inputs.next(), inputs.next()) else { return Ok(None) };
     drop(inputs);
@@ -304,7 +306,7 @@ fn take_pixels(graph: &mut Graph, operators: &HashMap<String, Fused>) -> Result<
             None => return Ok(None),
         }
     }
-    let Some(Operator::Quantize(levels)) = operators.get(&reader.name).map(Fused::operator) else { return Ok(None) };
+    let Some(Operator::Quantize(levels)) = operators.get(&reader.name) else { return Ok(None) };
     let (levels, made) = (*levels, reader.result().to_owned());
     graph.replace_uses(&made, &input)?;
     graph.remove_unused()?;

@@ -1,6 +1,5 @@
-//! The fused operators that stand in the tract graph: `u8` levels, channels last, from pixels to features.
+//! The fused operators: `u8` levels, channels last.
 
-use std::fmt;
 use std::ops::Range;
 
 use kernels::elementwise::{Sum, look_up, look_up_channels};
@@ -113,37 +112,11 @@ impl Operator {
         }
     }
 
-    fn run(&self, isa: Isa, inputs: &[TValue]) -> TractResult<Tensor> {
-        let shapes: TVec<TVec<usize>> = inputs.iter().map(|input| input.shape().into()).collect();
-        let shape = self.shape(&shapes)?;
-        match self {
-            Self::Quantize(levels) => {
-                let values = inputs[0].view();
-                let values = values.as_slice::<f32>()?;
-                return tensor(&shape, to_channels_last(values, &shapes[0], |value| levels.level_of(value)));
-            }
-            Self::Dequantize(levels) => {
-                let values = inputs[0].view();
-                let values = values.as_slice::<u8>()?;
-                return tensor(&shape, to_channels_first(values, &shapes[0], |level| levels.value_of(level)));
-            }
-            Self::Features(levels) => {
-                let values = inputs[0].view();
-                return tensor(&shape, means(values.as_slice::<u8>()?, *levels, Picture::of(&shapes[0])?));
-            }
-            _ => {}
-        }
-        let views: TVec<_> = inputs.iter().map(|input| input.view()).collect();
-        let levels: TVec<&[u8]> = views.iter().map(|view| view.as_slice::<u8>()).collect::<TractResult<_>>()?;
-        let mut result = Tensor::zero_dt(DatumType::U8, &shape)?;
-        let mut plain = result.try_as_plain_ram_mut()?;
-        self.compute(isa, &levels, &shapes, &shape, plain.as_slice_mut::<u8>()?)?;
-        drop(plain);
-        Ok(result)
-    }
-
-    /// Levels to levels.
-    fn compute(
+    /// Levels to levels. `shapes` are the inputs', `shape` the result's, as [`Operator::shape`] says.
+    ///
+    /// # Errors
+    /// A length that does not fit.
+    pub fn compute(
         &self,
         isa: Isa,
         inputs: &[&[u8]],
@@ -278,11 +251,20 @@ fn channels_first(shape: &[usize]) -> TVec<usize> {
     shape
 }
 
-fn to_channels_last<T: Copy, U>(values: &[T], shape: &[usize], map: impl Fn(T) -> U) -> Vec<U> {
+/// Levels of `values` (of `shape`, in the network's axis order), channels last.
+pub fn quantize(levels: Levels, values: &[f32], shape: &[usize], output: &mut [u8]) {
     let channels = if shape.len() > 2 { shape[1] } else { 1 };
     let area = values.len() / channels.max(1);
-    let map = &map;
-    (0..area).flat_map(|place| (0..channels).map(move |channel| map(values[channel * area + place]))).collect()
+    for (place, pixel) in output.chunks_exact_mut(channels.max(1)).enumerate() {
+        for (channel, level) in pixel.iter_mut().enumerate() {
+            *level = levels.level_of(values[channel * area + place]);
+        }
+    }
+}
+
+/// Values of `output`'s levels (of `shape`, channels last) in the network's axis order.
+pub fn dequantize(levels: Levels, values: &[u8], shape: &[usize]) -> Vec<f32> {
+    to_channels_first(values, shape, |level| levels.value_of(level))
 }
 
 fn to_channels_first<T: Copy, U>(values: &[T], shape: &[usize], map: impl Fn(T) -> U) -> Vec<U> {
@@ -292,7 +274,12 @@ fn to_channels_first<T: Copy, U>(values: &[T], shape: &[usize], map: impl Fn(T) 
     (0..channels).flat_map(|channel| (0..area).map(move |place| map(values[place * channels + channel]))).collect()
 }
 
-fn means(values: &[u8], levels: Levels, picture: Picture) -> Vec<f32> {
+/// Mean over the picture a channel; `values` are of `shape`, channels last.
+///
+/// # Errors
+/// It is no picture.
+pub fn means(levels: Levels, values: &[u8], shape: &[usize]) -> TractResult<Vec<f32>> {
+    let picture = Picture::of(shape)?;
     let mut sums = vec![0_i32; picture.channels];
     for pixel in values.chunks_exact(picture.channels) {
         for (sum, level) in sums.iter_mut().zip(pixel) {
@@ -301,73 +288,5 @@ fn means(values: &[u8], levels: Levels, picture: Picture) -> Vec<f32> {
     }
     let area = picture.size.area();
     let zeros = i32::from(levels.zero) * area as i32;
-    sums.into_iter().map(|sum| (sum - zeros) as f32 * levels.scale / area as f32).collect()
-}
-
-fn tensor<T: Datum + Copy>(shape: &[usize], values: Vec<T>) -> TractResult<Tensor> {
-    Tensor::from_shape(shape, &values)
-}
-
-/// An [`Operator`] as tract sees it.
-#[derive(Clone)]
-pub struct Fused {
-    operator: Arc<Operator>,
-    isa: Isa,
-}
-
-impl Fused {
-    /// `operator` computed by the kernels of `isa`.
-    pub fn new(operator: Operator, isa: Isa) -> Self {
-        Self { operator: Arc::new(operator), isa }
-    }
-
-    /// What it computes.
-    pub fn operator(&self) -> &Operator {
-        &self.operator
-    }
-}
-
-impl fmt::Debug for Fused {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} ({})", self.operator.kind(), self.isa)
-    }
-}
-
-/// Two are equal only if they are one: packed weights are not compared.
-impl PartialEq for Fused {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.operator, &other.operator)
-    }
-}
-
-impl Eq for Fused {}
-
-impl Op for Fused {
-    fn name(&self) -> StaticName {
-        format!("Integer {}", self.operator.kind()).into()
-    }
-
-    op_as_typed_op!();
-}
-
-impl EvalOp for Fused {
-    fn eval(&self, _context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        Ok(tvec![self.operator.run(self.isa, &inputs)?.into_tvalue()])
-    }
-
-    // Folding a constant through a network of one picture is never wanted.
-    not_out_of_plan!();
-}
-
-impl TypedOp for Fused {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let shapes = inputs
-            .iter()
-            .map(|fact| Ok(fact.shape.as_concrete().context("integer operators need a known shape")?.into()))
-            .collect::<TractResult<TVec<TVec<usize>>>>()?;
-        ensure!(inputs.iter().all(|fact| fact.datum_type == self.operator.input()), "{inputs:?}");
-        Ok(tvec![self.operator.result().fact(self.operator.shape(&shapes)?)])
-    }
-
-    as_op!();
+    Ok(sums.into_iter().map(|sum| (sum - zeros) as f32 * levels.scale / area as f32).collect())
 }

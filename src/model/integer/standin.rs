@@ -1,4 +1,4 @@
-//! How fused operators get into tract's graph: tract parses stand-ins, which are then exchanged.
+//! How regions get into tract's graph: tract parses stand-ins, which are then exchanged.
 
 use std::collections::HashMap;
 
@@ -6,27 +6,21 @@ use tract_hir::internal::*;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{ModelProto, NodeProto};
 
-use super::operator::Fused;
+use super::region::Fused;
 
 /// The stand-in's ONNX operator.
-const KIND: &str = "ArcticdInteger";
+pub const KIND: &str = "ArcticdInteger";
 
 /// A stand-in called `name`.
-pub fn node(name: &str, inputs: &[String], output: &str) -> NodeProto {
-    NodeProto {
-        op_type: KIND.to_owned(),
-        name: name.to_owned(),
-        input: inputs.to_vec(),
-        output: vec![output.to_owned()],
-        ..Default::default()
-    }
+pub fn node(name: &str, inputs: Vec<String>, outputs: Vec<String>) -> NodeProto {
+    NodeProto { op_type: KIND.to_owned(), name: name.to_owned(), input: inputs, output: outputs, ..Default::default() }
 }
 
-/// Parses `proto` and puts `operators` in the places of their stand-ins.
+/// Parses `proto` and puts `regions` in the places of their stand-ins, by name.
 ///
 /// # Errors
-/// tract refuses the network, or a stand-in has no operator.
-pub fn model(proto: &ModelProto, operators: &HashMap<String, Fused>) -> TractResult<InferenceModel> {
+/// tract refuses the network.
+pub fn model(proto: &ModelProto, regions: &HashMap<String, Fused>) -> TractResult<InferenceModel> {
     let mut onnx = tract_onnx::onnx()
         // Shapes written by exporters for another batch size would contradict ours.
         .with_ignore_output_shapes(true)
@@ -34,7 +28,7 @@ pub fn model(proto: &ModelProto, operators: &HashMap<String, Fused>) -> TractRes
     onnx.op_register.insert(KIND, parse);
     let mut model = onnx.model_for_proto_model(proto)?;
     for node in &mut model.nodes {
-        if let Some(fused) = operators.get(&node.name) {
+        if let Some(fused) = regions.get(&node.name) {
             node.op = expand(StandIn(Some(fused.clone())));
         }
     }
@@ -60,24 +54,33 @@ impl Expansion for StandIn {
         KIND.into()
     }
 
+    fn nboutputs(&self) -> TractResult<usize> {
+        Ok(self.0.as_ref().map_or(1, |fused| fused.region().output_types().count()))
+    }
+
     fn rules<'r, 'p: 'r, 's: 'r>(
         &'s self,
         s: &mut Solver<'r>,
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        let operator = self.fused()?.operator();
-        for input in inputs {
-            s.equals(&input.datum_type, operator.input())?;
+        let region = self.fused()?.region();
+        for (input, datum_type) in inputs.iter().zip(region.input_types()) {
+            s.equals(&input.datum_type, datum_type)?;
         }
-        s.equals(&outputs[0].datum_type, operator.result())?;
+        for (output, datum_type) in outputs.iter().zip(region.output_types()) {
+            s.equals(&output.datum_type, datum_type)?;
+        }
         s.given_all(inputs.iter().map(|input| &input.shape), move |s, shapes| {
             let shapes: TVec<TVec<usize>> = shapes
                 .iter()
                 .map(|shape| shape.iter().map(|side| Ok(side.to_usize()?)).collect())
                 .collect::<TractResult<_>>()?;
-            let shape: TVec<TDim> = operator.shape(&shapes)?.iter().map(|side| side.to_dim()).collect();
-            s.equals(&outputs[0].shape, shape)
+            for (output, shape) in outputs.iter().zip(region.output_shapes(&shapes)?) {
+                let shape: TVec<TDim> = shape.iter().map(|side| side.to_dim()).collect();
+                s.equals(&output.shape, shape)?;
+            }
+            Ok(())
         })
     }
 
