@@ -130,13 +130,13 @@ impl Conv {
         };
         picture.with_lines(panel_rows * stride + SLACK, |mut lines, panel| {
             let mut starts = vec![std::ptr::null(); window.height];
-            let mut ready = None;
+            let (mut y, mut x) = (pixels.start / width, pixels.start % width);
+            lines.starts(y, &mut starts);
             for (part, chunk) in parts(pixels, panel_rows).zip(output.chunks_mut(panel_rows * self.packed.channels)) {
-                for (pixel, row) in part.clone().enumerate().map(|(at, pixel)| (pixel, at * stride)) {
-                    let (y, x) = (pixel / width, pixel % width);
-                    if ready != Some(y) {
+                for row in (0..part.len() * stride).step_by(stride) {
+                    if x == width {
+                        (y, x) = (y + 1, 0);
                         lines.starts(y, &mut starts);
-                        ready = Some(y);
                     }
                     for (at, start) in starts.iter().enumerate() {
                         // What a copy writes beyond its end is overwritten by the next one, belongs to weights that are 0,
@@ -144,6 +144,7 @@ impl Conv {
                         // SAFETY: a line holds all windows, a panel's row all rows of one.
                         unsafe { copy_loosely(start.add(x * step), panel[row + at * line..].as_mut_ptr(), line) };
                     }
+                    x += 1;
                 }
                 // SAFETY: the panel holds a gathered row a pixel of `part`, `chunk` their results.
                 unsafe { self.packed.run(panel.as_ptr(), stride, part.len(), chunk.as_mut_ptr()) };
