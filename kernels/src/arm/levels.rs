@@ -1,6 +1,7 @@
 //! Requantization in registers, the same for all 64-bit instruction sets.
 
 use std::arch::aarch64::*;
+use std::arch::asm;
 
 use crate::arithmetic::Limits;
 
@@ -90,18 +91,35 @@ pub(super) unsafe fn gather(from: *const u8, count: usize, to: *mut u8) {
     unsafe {
         let sign = vdupq_n_u8(0x80);
         if count >= 16 {
-            let mut at = 0;
-            while at + 64 <= count {
-                let x = vld1q_u8_x4(from.add(at));
-                let y =
-                    uint8x16x4_t(veorq_u8(x.0, sign), veorq_u8(x.1, sign), veorq_u8(x.2, sign), veorq_u8(x.3, sign));
-                vst1q_u8_x4(to.add(at), y);
-                at += 64;
-            }
-            while at + 16 <= count {
-                vst1q_u8(to.add(at), veorq_u8(vld1q_u8(from.add(at)), sign));
-                at += 16;
-            }
+            asm!(
+                "subs {left}, {left}, #64",
+                "b.lt 3f",
+                "2:",
+                "ld1 {{v0.16b-v3.16b}}, [{from}], #64",
+                "eor v0.16b, v0.16b, {sign:v}.16b",
+                "eor v1.16b, v1.16b, {sign:v}.16b",
+                "eor v2.16b, v2.16b, {sign:v}.16b",
+                "eor v3.16b, v3.16b, {sign:v}.16b",
+                "subs {left}, {left}, #64",
+                "st1 {{v0.16b-v3.16b}}, [{to}], #64",
+                "b.ge 2b",
+                "3:",
+                "adds {left}, {left}, #48",
+                "b.lt 5f",
+                "4:",
+                "ldr q0, [{from}], #16",
+                "eor v0.16b, v0.16b, {sign:v}.16b",
+                "subs {left}, {left}, #16",
+                "str q0, [{to}], #16",
+                "b.ge 4b",
+                "5:",
+                from = inout(reg) from => _,
+                to = inout(reg) to => _,
+                left = inout(reg) count => _,
+                sign = in(vreg) sign,
+                out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+                options(nostack),
+            );
             // The last vector may overlap what was written before.
             let at = count - 16;
             vst1q_u8(to.add(at), veorq_u8(vld1q_u8(from.add(at)), sign));
