@@ -30,6 +30,7 @@ fn pack(weights: &[i8], _taps: usize, channels: usize, packed: &mut [u8]) {
 }
 
 /// Loads a column of the windows and sorts it into four registers of four channels.
+#[rustfmt::skip]
 macro_rules! column {
     ($a:literal $b:literal $c:literal $d:literal) => {
         concat!(
@@ -38,21 +39,14 @@ macro_rules! column {
             "ld1 {{v26.16b}}, [{row2}], {channels}\n",
             "zip1 v27.16b, v24.16b, v25.16b\n zip2 v28.16b, v24.16b, v25.16b\n",
             "zip1 v24.16b, v26.16b, v26.16b\n zip2 v25.16b, v26.16b, v26.16b\n",
-            "zip1 v",
-            $a,
-            ".8h, v27.8h, v24.8h\n zip2 v",
-            $b,
-            ".8h, v27.8h, v24.8h\n",
-            "zip1 v",
-            $c,
-            ".8h, v28.8h, v25.8h\n zip2 v",
-            $d,
-            ".8h, v28.8h, v25.8h\n",
+            "zip1 v", $a, ".8h, v27.8h, v24.8h\n zip2 v", $b, ".8h, v27.8h, v24.8h\n",
+            "zip1 v", $c, ".8h, v28.8h, v25.8h\n zip2 v", $d, ".8h, v28.8h, v25.8h\n",
         )
     };
 }
 
 /// Adds a column's products to the sums in `v24` to `v27`.
+#[rustfmt::skip]
 macro_rules! products {
     (($($x:literal)*), ($($w:literal)*)) => { products!(@ (24 25 26 27) ($($x)*) ($($w)*)) };
     (@ ($($sum:literal)*) ($($x:literal)*) ($($w:literal)*)) => {
@@ -61,6 +55,7 @@ macro_rules! products {
 }
 
 /// A pixel from three columns; the first one's registers are free afterwards.
+#[rustfmt::skip]
 macro_rules! pixel {
     (($a:literal $b:literal $c:literal $d:literal) $middle:tt $right:tt) => {
         concat!(
@@ -76,6 +71,7 @@ macro_rules! pixel {
 
 /// A kernel for 3 x 3 windows: columns stay in registers while windows need them, so that the loop's body comes as often as
 /// it takes until they are back in their places.
+#[rustfmt::skip]
 macro_rules! square {
     ($name:ident, $inner:ident, $($body:expr),*) => {
         /// # Safety

@@ -47,23 +47,19 @@ unsafe fn any(taps: &Taps) {
 }
 
 /// Loads a column of the windows into three registers.
+#[rustfmt::skip]
 macro_rules! column {
     ($a:literal $b:literal $c:literal) => {
         concat!(
-            "ld1 {{v",
-            $a,
-            ".16b}}, [{row0}], {channels}\n",
-            "ld1 {{v",
-            $b,
-            ".16b}}, [{row1}], {channels}\n",
-            "ld1 {{v",
-            $c,
-            ".16b}}, [{row2}], {channels}\n",
+            "ld1 {{v", $a, ".16b}}, [{row0}], {channels}\n",
+            "ld1 {{v", $b, ".16b}}, [{row1}], {channels}\n",
+            "ld1 {{v", $c, ".16b}}, [{row2}], {channels}\n",
         )
     };
 }
 
 /// Adds a tap's products (`$x` times `$w`), or those of two taps, to the sums in `v18` to `v21`.
+#[rustfmt::skip]
 macro_rules! taps {
     ($x:literal $w:literal $(, $y:literal $v:literal)?) => {
         concat!(
@@ -76,6 +72,7 @@ macro_rules! taps {
 }
 
 /// A pixel from three columns of the picture; `v9` to `v17` are the weights, row by row.
+#[rustfmt::skip]
 macro_rules! pixel {
     (($a:literal $d:literal $g:literal) ($b:literal $e:literal $h:literal) ($c:literal $f:literal $i:literal)) => {
         concat!(
@@ -91,6 +88,7 @@ macro_rules! pixel {
 
 /// A kernel for 3 x 3 windows: columns stay in registers while windows need them, so that the loop's body comes as often as
 /// it takes until they are back in their places.
+#[rustfmt::skip]
 macro_rules! square {
     ($name:ident, $($body:expr),*) => {
         /// # Safety
