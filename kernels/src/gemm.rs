@@ -26,7 +26,8 @@ pub(crate) struct Block {
     pub pitch: usize,
     /// The column block's weights, 64-byte aligned.
     pub weights: *const u8,
-    /// Groups of products a sum.
+    /// Products a sum, and groups of them; those that fill the last group have weight 0.
+    pub depth: usize,
     pub groups: usize,
     /// The column block's start values of the sums, and scales.
     pub bias: *const i32,
@@ -147,6 +148,8 @@ impl Gemm {
             Isa::NeonDot => Ok(crate::arm::dot::GEMM),
             #[cfg(target_arch = "aarch64")]
             Isa::NeonI8mm => Ok(crate::arm::i8mm::GEMM),
+            #[cfg(target_arch = "arm")]
+            Isa::Neon32 => Ok(crate::arm::neon32::GEMM),
             _ => Err(KernelError::Isa(isa)),
         }
     }
@@ -232,6 +235,7 @@ impl Packed {
                 out: unsafe { out.add(first) },
                 pitch: self.channels,
                 weights,
+                depth: self.depth,
                 groups: self.groups,
                 bias: self.bias[first..].as_ptr(),
                 scale: self.scale[first..].as_ptr(),

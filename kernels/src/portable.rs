@@ -55,7 +55,7 @@ unsafe fn multiply(tile: &Tile<ROWS>) {
     }
 }
 
-pub(crate) const DEPTHWISE: Channels = Channels { lanes: 1, offset: 0, pack, run: depthwise };
+pub(crate) const DEPTHWISE: Channels = Channels { lanes: 1, offset: 0, gather: None, pack, run: depthwise };
 
 /// Weights as they come, `[tap, channel]`.
 fn pack(weights: &[i8], _taps: usize, _channels: usize, packed: &mut [u8]) {
