@@ -77,7 +77,8 @@ impl Conv {
             for (part, chunk) in parts(pixels, self.packed.panel_rows()).zip(output.chunks_mut(self.chunk_bytes())) {
                 // SAFETY: the lengths were checked; `part` is within the picture and `chunk` holds its results.
                 unsafe {
-                    self.packed.run(input.as_ptr().add(part.start * depth), depth, part.len(), chunk.as_mut_ptr())
+                    let rows = input.as_ptr().add(part.start * depth);
+                    self.packed.run(rows, depth, part.len(), chunk.as_mut_ptr(), std::ptr::null_mut());
                 };
             }
             return Ok(());
@@ -98,14 +99,16 @@ impl Conv {
     fn run_copied(&self, input: &[u8], output: &mut [u8], pixels: Range<usize>) {
         let (depth, stride) = (self.packed.depth, self.packed.row_bytes());
         let panel_rows = self.packed.panel_rows().min(pixels.len());
-        with_scratch(panel_rows * stride, |panel| {
+        let stage_bytes = self.packed.stage_bytes();
+        with_scratch(stage_bytes + panel_rows * stride, |scratch| {
+            let (stage, panel) = scratch.split_at_mut(stage_bytes);
             for (part, chunk) in parts(pixels, panel_rows).zip(output.chunks_mut(panel_rows * self.packed.channels)) {
                 let values = &input[part.start * depth..part.end * depth];
                 let panel = &mut panel[..part.len() * stride];
                 // SAFETY: both slices hold as many values; the panel holds a row a pixel of `part`, `chunk` their results.
                 unsafe {
                     (self.packed.gemm.gather)(values.as_ptr(), values.len(), panel.as_mut_ptr());
-                    self.packed.run(panel.as_ptr(), stride, part.len(), chunk.as_mut_ptr());
+                    self.packed.run(panel.as_ptr(), stride, part.len(), chunk.as_mut_ptr(), stage.as_mut_ptr());
                 }
             }
         });
@@ -128,7 +131,9 @@ impl Conv {
             outside: self.input_zero,
             gather: gemm.gather,
         };
-        picture.with_lines(panel_rows * stride + SLACK, |mut lines, panel| {
+        let stage_bytes = self.packed.stage_bytes();
+        picture.with_lines(stage_bytes + panel_rows * stride + SLACK, |mut lines, beside| {
+            let (stage, panel) = beside.split_at_mut(stage_bytes);
             let mut starts = vec![std::ptr::null(); window.height];
             let (mut y, mut x) = (pixels.start / width, pixels.start % width);
             lines.starts(y, &mut starts);
@@ -147,7 +152,7 @@ impl Conv {
                     x += 1;
                 }
                 // SAFETY: the panel holds a gathered row a pixel of `part`, `chunk` their results.
-                unsafe { self.packed.run(panel.as_ptr(), stride, part.len(), chunk.as_mut_ptr()) };
+                unsafe { self.packed.run(panel.as_ptr(), stride, part.len(), chunk.as_mut_ptr(), stage.as_mut_ptr()) };
             }
         });
     }

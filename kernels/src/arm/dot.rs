@@ -13,7 +13,7 @@ const COLUMNS: usize = 8;
 const GROUP: usize = 4;
 
 pub(crate) const GEMM: Gemm =
-    Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 1, offset: 128, gather, block };
+    Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 1, widen: None, offset: 128, gather, block };
 
 /// # Safety
 /// As [`Gemm::block`].

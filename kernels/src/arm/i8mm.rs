@@ -13,7 +13,8 @@ const ROWS: usize = 10;
 const COLUMNS: usize = 8;
 const GROUP: usize = 8;
 
-pub(crate) const GEMM: Gemm = Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 1, offset: 0, gather, block };
+pub(crate) const GEMM: Gemm =
+    Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 1, widen: None, offset: 0, gather, block };
 
 /// # Safety
 /// As [`Gemm::gather`].

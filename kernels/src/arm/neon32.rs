@@ -15,7 +15,7 @@ const COLUMNS: usize = 4;
 const GROUP: usize = 16;
 
 pub(crate) const GEMM: Gemm =
-    Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 1, offset: 128, gather, block };
+    Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 1, widen: None, offset: 128, gather, block };
 
 /// Whether the kernel tells of NEON: `AT_HWCAP` of the auxiliary vector, pairs of words.
 pub(crate) static DETECTED: LazyLock<bool> = LazyLock::new(|| {

@@ -13,13 +13,39 @@ const ROWS: usize = 6;
 const COLUMNS: usize = 16;
 const GROUP: usize = 2;
 
-pub(crate) const GEMM: Gemm = Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 2, offset: 0, gather, block };
+pub(crate) const GEMM: Gemm = Gemm {
+    rows: ROWS,
+    columns: COLUMNS,
+    group: GROUP,
+    element: 2,
+    widen: Some(widen_weights),
+    offset: 0,
+    gather,
+    block,
+};
 
 /// # Safety
 /// As [`Gemm::gather`].
 unsafe fn gather(from: *const u8, count: usize, to: *mut u8) {
     // SAFETY: the instruction set was detected before this table was handed out; the rest is passed on.
     unsafe { widen(from, count, to) }
+}
+
+/// # Safety
+/// As [`Gemm::widen`].
+unsafe fn widen_weights(from: *const u8, count: usize, to: *mut u8) {
+    #[target_feature(enable = "avx2")]
+    unsafe fn whole(from: *const u8, count: usize, to: *mut u8) {
+        // SAFETY: every access stays below `count`, a multiple of 32.
+        unsafe {
+            for at in (0..count).step_by(16) {
+                let bytes = _mm_loadu_si128(from.add(at).cast());
+                _mm256_store_si256(to.add(2 * at).cast(), _mm256_cvtepi8_epi16(bytes));
+            }
+        }
+    }
+    // SAFETY: as above; a group holds 16 columns of two weights.
+    unsafe { whole(from, count, to) }
 }
 
 #[target_feature(enable = "avx2")]
