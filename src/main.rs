@@ -12,7 +12,7 @@ use arcticd::cli::{self, BackboneCommand, Invocation};
 use arcticd::config::{self, Loaded};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::exit_code::ExitCode;
-use arcticd::{check, log, once, quantize};
+use arcticd::{check, log, once, quantize, workshop};
 
 fn main() -> ProcessExitCode {
     run(Invocation::parse())
@@ -31,6 +31,11 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
         }
         Invocation::Check { config, json } => check::run(config.as_deref(), json),
         Invocation::Backbone(command) => match command {
+            BackboneCommand::Inspect { backbone, json } => workshop::inspect::run(backbone.as_deref(), json),
+            BackboneCommand::Bench { backbone, serve: true, float, .. } => workshop::serve(backbone.as_deref(), float),
+            BackboneCommand::Bench { backbone, json, rounds, .. } => {
+                workshop::bench::run(backbone.as_deref(), rounds as usize, json)
+            }
             BackboneCommand::Quantize(call) => quantize::command::run(&call),
         },
         Invocation::Completions { shell } => {

@@ -101,6 +101,34 @@ pub(crate) fn normalise(pixels: &Pixels, input: &Input) -> Vec<f32> {
     }
 }
 
+/// For networks that take levels: what each pixel value becomes, a table a channel in the order of `input.channels`.
+pub(super) struct Tables([[u8; 256]; 3]);
+
+impl Tables {
+    /// Normalises each pixel value and hands it to `level`.
+    pub fn new(input: &Input, level: impl Fn(f32) -> u8) -> Self {
+        let numbers = input.preprocessing.normalisation(input.channels);
+        let value = |channel: usize, pixel: usize| (pixel as f32 - numbers.mean[channel]) * numbers.scale[channel];
+        Self(std::array::from_fn(|channel| std::array::from_fn(|pixel| level(value(channel, pixel)))))
+    }
+
+    /// Levels of `pixels`, which must have the input's size, channels last; length `3 * width * height`.
+    pub fn levels(&self, pixels: &Pixels, input: &Input) -> Vec<u8> {
+        let [a, b, c] = &self.0;
+        let (first, last) = match input.channels {
+            Channels::Rgb => (0, 2),
+            Channels::Bgr => (2, 0),
+        };
+        let (pixels, _) = pixels.rgb.as_chunks::<3>();
+        let mut levels = Vec::with_capacity(3 * pixels.len());
+        for pixel in pixels {
+            let place = |at: usize| usize::from(pixel[at]);
+            levels.extend([a[place(first)], b[place(1)], c[place(last)]]);
+        }
+        levels
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -9,6 +9,7 @@
 mod attributes;
 mod edit;
 mod error;
+mod replace;
 mod values;
 
 #[cfg(test)]

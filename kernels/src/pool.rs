@@ -1,0 +1,94 @@
+//! Maxima and means over windows, channels last.
+
+use crate::arithmetic::Output;
+use crate::{KernelError, Size, Window, check_length};
+
+/// Largest level in each window; `input` is `[height, width, channels]`, padding never wins.
+///
+/// # Errors
+/// Lengths that do not fit.
+pub fn max(window: &Window, channels: usize, input: &[u8], size: Size, output: &mut [u8]) -> Result<(), KernelError> {
+    let out = window.output(size)?;
+    check_length("input", input.len(), size.area() * channels)?;
+    check_length("output", output.len(), out.area() * channels)?;
+    output.fill(0);
+    each_window(window, size, out, |pixel, sources| {
+        let target = &mut output[pixel * channels..][..channels];
+        for source in sources {
+            for (y, x) in target.iter_mut().zip(&input[source * channels..][..channels]) {
+                *y = (*y).max(*x);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// A mean over windows, requantized.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mean {
+    /// The input's zero point.
+    pub zero: u8,
+    /// Input scale over output scale; finite.
+    pub ratio: f32,
+    /// Whether padding counts as zeros (it is left out of the count otherwise).
+    pub count_padding: bool,
+    /// The result's levels.
+    pub output: Output,
+}
+
+impl Mean {
+    /// `output = level(sum of (x - zero) * (ratio / count))` over each window.
+    ///
+    /// # Errors
+    /// Lengths that do not fit, or a ratio that is no finite number.
+    pub fn run(
+        &self,
+        window: &Window,
+        channels: usize,
+        input: &[u8],
+        size: Size,
+        output: &mut [u8],
+    ) -> Result<(), KernelError> {
+        let out = window.output(size)?;
+        self.output.check()?;
+        check_length("input", input.len(), size.area() * channels)?;
+        check_length("output", output.len(), out.area() * channels)?;
+        if !self.ratio.is_finite() {
+            return Err(KernelError::Range("a ratio is no finite number".into()));
+        }
+        let limits = self.output.limits();
+        let mut sums = vec![0_i32; channels];
+        each_window(window, size, out, |pixel, sources| {
+            sums.fill(0);
+            let mut count = 0;
+            for source in sources {
+                count += 1;
+                for (sum, x) in sums.iter_mut().zip(&input[source * channels..][..channels]) {
+                    *sum += i32::from(*x);
+                }
+            }
+            let zeros = i32::from(self.zero) * count;
+            let scale = self.ratio / if self.count_padding { window.size.area() as f32 } else { count as f32 };
+            for (y, sum) in output[pixel * channels..][..channels].iter_mut().zip(&sums) {
+                *y = limits.requantize(sum - zeros, scale);
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Calls `visit` with each output pixel and the input pixels under its window.
+fn each_window(window: &Window, size: Size, out: Size, mut visit: impl FnMut(usize, &mut dyn Iterator<Item = usize>)) {
+    let span = |at: usize, stride: usize, before: usize, length: usize, side: usize| {
+        let start = at * stride;
+        start.saturating_sub(before)..(start + length).saturating_sub(before).min(side)
+    };
+    for y in 0..out.height {
+        let rows = span(y, window.stride.height, window.padding.top, window.size.height, size.height);
+        for x in 0..out.width {
+            let columns = span(x, window.stride.width, window.padding.left, window.size.width, size.width);
+            let mut sources = rows.clone().flat_map(|row| columns.clone().map(move |column| row * size.width + column));
+            visit(y * out.width + x, &mut sources);
+        }
+    }
+}
