@@ -30,7 +30,8 @@ fn pack(weights: &[i8], _taps: usize, channels: usize, packed: &mut [u8]) {
 }
 
 /// Loads a column of the windows and sorts it into four registers of four channels.
-macro_rules! column {
+#[rustfmt::skip]
+macro_rules! load_column {
     ($a:literal $b:literal $c:literal $d:literal) => {
         concat!(
             "ld1 {{v24.16b}}, [{row0}], {channels}\n",
@@ -38,21 +39,14 @@ macro_rules! column {
             "ld1 {{v26.16b}}, [{row2}], {channels}\n",
             "zip1 v27.16b, v24.16b, v25.16b\n zip2 v28.16b, v24.16b, v25.16b\n",
             "zip1 v24.16b, v26.16b, v26.16b\n zip2 v25.16b, v26.16b, v26.16b\n",
-            "zip1 v",
-            $a,
-            ".8h, v27.8h, v24.8h\n zip2 v",
-            $b,
-            ".8h, v27.8h, v24.8h\n",
-            "zip1 v",
-            $c,
-            ".8h, v28.8h, v25.8h\n zip2 v",
-            $d,
-            ".8h, v28.8h, v25.8h\n",
+            "zip1 v", $a, ".8h, v27.8h, v24.8h\n zip2 v", $b, ".8h, v27.8h, v24.8h\n",
+            "zip1 v", $c, ".8h, v28.8h, v25.8h\n zip2 v", $d, ".8h, v28.8h, v25.8h\n",
         )
     };
 }
 
 /// Adds a column's products to the sums in `v24` to `v27`.
+#[rustfmt::skip]
 macro_rules! products {
     (($($x:literal)*), ($($w:literal)*)) => { products!(@ (24 25 26 27) ($($x)*) ($($w)*)) };
     (@ ($($sum:literal)*) ($($x:literal)*) ($($w:literal)*)) => {
@@ -61,6 +55,7 @@ macro_rules! products {
 }
 
 /// A pixel from three columns; the first one's registers are free afterwards.
+#[rustfmt::skip]
 macro_rules! pixel {
     (($a:literal $b:literal $c:literal $d:literal) $middle:tt $right:tt) => {
         concat!(
@@ -76,6 +71,7 @@ macro_rules! pixel {
 
 /// A kernel for 3 x 3 windows: columns stay in registers while windows need them, so that the loop's body comes as often as
 /// it takes until they are back in their places.
+#[rustfmt::skip]
 macro_rules! square {
     ($name:ident, $inner:ident, $($body:expr),*) => {
         /// # Safety
@@ -124,19 +120,19 @@ macro_rules! square {
 square!(
     square,
     adjacent,
-    concat!(column!(0 1 2 3), column!(4 5 6 7), "2:"),
-    concat!(column!(8 9 10 11), pixel!((0 1 2 3) (4 5 6 7) (8 9 10 11)), "b.eq 3f"),
-    concat!(column!(0 1 2 3), pixel!((4 5 6 7) (8 9 10 11) (0 1 2 3)), "b.eq 3f"),
-    concat!(column!(4 5 6 7), pixel!((8 9 10 11) (0 1 2 3) (4 5 6 7)), "b.ne 2b"),
+    concat!(load_column!(0 1 2 3), load_column!(4 5 6 7), "2:"),
+    concat!(load_column!(8 9 10 11), pixel!((0 1 2 3) (4 5 6 7) (8 9 10 11)), "b.eq 3f"),
+    concat!(load_column!(0 1 2 3), pixel!((4 5 6 7) (8 9 10 11) (0 1 2 3)), "b.eq 3f"),
+    concat!(load_column!(4 5 6 7), pixel!((8 9 10 11) (0 1 2 3) (4 5 6 7)), "b.ne 2b"),
     "3:"
 );
 
 square!(
     square_2,
     every_other,
-    concat!(column!(0 1 2 3), "2:"),
-    concat!(column!(4 5 6 7), column!(8 9 10 11), pixel!((0 1 2 3) (4 5 6 7) (8 9 10 11)), "b.eq 3f"),
+    concat!(load_column!(0 1 2 3), "2:"),
+    concat!(load_column!(4 5 6 7), load_column!(8 9 10 11), pixel!((0 1 2 3) (4 5 6 7) (8 9 10 11)), "b.eq 3f"),
     // The first column's registers are free and become the last one.
-    concat!(column!(4 5 6 7), column!(0 1 2 3), pixel!((8 9 10 11) (4 5 6 7) (0 1 2 3)), "b.ne 2b"),
+    concat!(load_column!(4 5 6 7), load_column!(0 1 2 3), pixel!((8 9 10 11) (4 5 6 7) (0 1 2 3)), "b.ne 2b"),
     "3:"
 );

@@ -30,6 +30,7 @@ unsafe fn block(block: &Block) {
 }
 
 /// A pair of rows in `$rows` times four pairs of columns, in `$w0` to `$w3`.
+#[rustfmt::skip]
 macro_rules! products {
     ($rows:literal, ($($weights:literal)*), ($($sum:literal)*)) => {
         concat!($("usmmla v", $sum, ".4s, v", $rows, ".16b, v", $weights, ".16b\n"),*)
@@ -37,6 +38,7 @@ macro_rules! products {
 }
 
 /// 16 products: loads a pair of rows, sorts their halves, multiplies.
+#[rustfmt::skip]
 macro_rules! pair {
     ($first:literal, $second:literal, $sums:tt) => {
         concat!(
@@ -49,6 +51,7 @@ macro_rules! pair {
 }
 
 /// 8 products.
+#[rustfmt::skip]
 macro_rules! half_pair {
     ($first:literal, $second:literal, $sums:tt) => {
         concat!(
@@ -59,24 +62,18 @@ macro_rules! half_pair {
 }
 
 /// A pair of rows' sums start with the bias.
+#[rustfmt::skip]
 macro_rules! start {
     ($a:literal $b:literal $c:literal $d:literal) => {
         concat!(
-            "zip1 v",
-            $a,
-            ".2d, v0.2d, v0.2d\n zip2 v",
-            $b,
-            ".2d, v0.2d, v0.2d\n",
-            "zip1 v",
-            $c,
-            ".2d, v1.2d, v1.2d\n zip2 v",
-            $d,
-            ".2d, v1.2d, v1.2d\n",
+            "zip1 v", $a, ".2d, v0.2d, v0.2d\n zip2 v", $b, ".2d, v0.2d, v0.2d\n",
+            "zip1 v", $c, ".2d, v1.2d, v1.2d\n zip2 v", $d, ".2d, v1.2d, v1.2d\n",
         )
     };
 }
 
 /// Sorts the sums of a pair of rows, two by two, into rows; requantizes and writes them.
+#[rustfmt::skip]
 macro_rules! finish {
     ($a:literal $b:literal $c:literal $d:literal) => {
         concat!(

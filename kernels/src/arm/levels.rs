@@ -6,6 +6,7 @@ use std::arch::asm;
 use crate::arithmetic::Limits;
 
 /// In assembly: four vectors of sums and four of scales become 16 levels in the first one; then come [`Levels`]' vectors.
+#[rustfmt::skip]
 macro_rules! levels {
     (($a:literal $b:literal $c:literal $d:literal), ($($scale:literal)*), ($zero:literal $low:literal $high:literal)) => {
         concat!(

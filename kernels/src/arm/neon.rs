@@ -24,75 +24,34 @@ unsafe fn block(block: &Block) {
     unsafe { tiles::each::<ROWS, COLUMNS>(block, |rows, out, pitch| multiply(block, &levels, rows, out, pitch)) }
 }
 
-/// Both rows (`v0`, `v1`) times two columns, all of a group's products or the lower half; `$add` puts pair sums into four sums (`saddlp` at first, then `sadalp`).
+/// Both rows (`v0`, `v1`) times two columns, all of a group's products or the lower half; `$add` puts pair sums into four
+/// sums (`saddlp` at first, then `sadalp`).
+#[rustfmt::skip]
 macro_rules! columns {
     (half, $left:literal, $right:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
         concat!(
-            "smull v2.8h, v0.8b, v",
-            $left,
-            ".8b\n smull v3.8h, v1.8b, v",
-            $left,
-            ".8b\n",
-            "smull v4.8h, v0.8b, v",
-            $right,
-            ".8b\n smull v5.8h, v1.8b, v",
-            $right,
-            ".8b\n",
-            "sadalp v",
-            $a,
-            ".4s, v2.8h\n sadalp v",
-            $b,
-            ".4s, v3.8h\n",
-            "sadalp v",
-            $c,
-            ".4s, v4.8h\n sadalp v",
-            $d,
-            ".4s, v5.8h\n",
+            "smull v2.8h, v0.8b, v", $left, ".8b\n smull v3.8h, v1.8b, v", $left, ".8b\n",
+            "smull v4.8h, v0.8b, v", $right, ".8b\n smull v5.8h, v1.8b, v", $right, ".8b\n",
+            "sadalp v", $a, ".4s, v2.8h\n sadalp v", $b, ".4s, v3.8h\n",
+            "sadalp v", $c, ".4s, v4.8h\n sadalp v", $d, ".4s, v5.8h\n",
         )
     };
     ($add:literal, $left:literal, $right:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
         concat!(
-            "smull v2.8h, v0.8b, v",
-            $left,
-            ".8b\n smull v3.8h, v1.8b, v",
-            $left,
-            ".8b\n",
-            "smull v4.8h, v0.8b, v",
-            $right,
-            ".8b\n smull v5.8h, v1.8b, v",
-            $right,
-            ".8b\n",
-            "smlal2 v2.8h, v0.16b, v",
-            $left,
-            ".16b\n smlal2 v3.8h, v1.16b, v",
-            $left,
-            ".16b\n",
-            "smlal2 v4.8h, v0.16b, v",
-            $right,
-            ".16b\n smlal2 v5.8h, v1.16b, v",
-            $right,
-            ".16b\n",
-            $add,
-            " v",
-            $a,
-            ".4s, v2.8h\n",
-            $add,
-            " v",
-            $b,
-            ".4s, v3.8h\n",
-            $add,
-            " v",
-            $c,
-            ".4s, v4.8h\n",
-            $add,
-            " v",
-            $d,
-            ".4s, v5.8h\n",
+            "smull v2.8h, v0.8b, v", $left, ".8b\n smull v3.8h, v1.8b, v", $left, ".8b\n",
+            "smull v4.8h, v0.8b, v", $right, ".8b\n smull v5.8h, v1.8b, v", $right, ".8b\n",
+            "smlal2 v2.8h, v0.16b, v", $left, ".16b\n smlal2 v3.8h, v1.16b, v", $left, ".16b\n",
+            "smlal2 v4.8h, v0.16b, v", $right, ".16b\n smlal2 v5.8h, v1.16b, v", $right, ".16b\n",
+            $add, " v", $a, ".4s, v2.8h\n",
+            $add, " v", $b, ".4s, v3.8h\n",
+            $add, " v", $c, ".4s, v4.8h\n",
+            $add, " v", $d, ".4s, v5.8h\n",
         )
     };
 }
 
 /// 16 products of each row and column, or 8.
+#[rustfmt::skip]
 macro_rules! group {
     ($add:tt) => {
         concat!(
@@ -108,35 +67,12 @@ macro_rules! group {
 }
 
 /// Adds up the partial sums of four columns into the first one's register, and their bias.
+#[rustfmt::skip]
 macro_rules! reduce {
     ($a:literal $b:literal $c:literal $d:literal, $bias:literal) => {
         concat!(
-            "addp v",
-            $a,
-            ".4s, v",
-            $a,
-            ".4s, v",
-            $b,
-            ".4s\n addp v",
-            $c,
-            ".4s, v",
-            $c,
-            ".4s, v",
-            $d,
-            ".4s\n",
-            "addp v",
-            $a,
-            ".4s, v",
-            $a,
-            ".4s, v",
-            $c,
-            ".4s\n add v",
-            $a,
-            ".4s, v",
-            $a,
-            ".4s, v",
-            $bias,
-            ".4s\n",
+            "addp v", $a, ".4s, v", $a, ".4s, v", $b, ".4s\n addp v", $c, ".4s, v", $c, ".4s, v", $d, ".4s\n",
+            "addp v", $a, ".4s, v", $a, ".4s, v", $c, ".4s\n add v", $a, ".4s, v", $a, ".4s, v", $bias, ".4s\n",
         )
     };
 }

@@ -45,6 +45,7 @@ impl Levels {
 }
 
 /// Sums to levels of 32 bits, by the steps of [`Limits::requantize`]; `q4` to `q7` hold [`Levels`].
+#[rustfmt::skip]
 macro_rules! levels {
     ($(($sum:literal $scale:literal))*) => {
         concat!(
@@ -60,6 +61,7 @@ macro_rules! levels {
 pub(super) use levels;
 
 /// Loads [`Levels`].
+#[rustfmt::skip]
 macro_rules! load_levels {
     () => {
         "vld1.32 {{d8[], d9[]}}, [{levels}]!\n vld1.32 {{d10[], d11[]}}, [{levels}]!\n \
@@ -69,6 +71,7 @@ macro_rules! load_levels {
 pub(super) use load_levels;
 
 /// As [`asm`], where the assembler may use NEON and the compiler keeps nothing in its registers.
+#[rustfmt::skip]
 macro_rules! neon {
     ($($argument:tt)*) => {
         asm!(
@@ -122,33 +125,23 @@ unsafe fn block(block: &Block) {
 }
 
 /// Both rows (`q0`, `q1`) times two columns (`q2`, `q3`); `$add` puts pair sums into four sums.
+#[rustfmt::skip]
 macro_rules! columns {
     ($add:literal, $a:literal $b:literal $c:literal $d:literal) => {
         concat!(
             "vld1.8 {{d4-d7}}, [{weights}:128]!\n",
             "vmull.s8 q4, d0, d4\n vmull.s8 q5, d2, d4\n vmull.s8 q6, d0, d6\n vmull.s8 q7, d2, d6\n",
             "vmlal.s8 q4, d1, d5\n vmlal.s8 q5, d3, d5\n vmlal.s8 q6, d1, d7\n vmlal.s8 q7, d3, d7\n",
-            $add,
-            " q",
-            $a,
-            ", q4\n",
-            $add,
-            " q",
-            $b,
-            ", q5\n",
-            $add,
-            " q",
-            $c,
-            ", q6\n",
-            $add,
-            " q",
-            $d,
-            ", q7\n",
+            $add, " q", $a, ", q4\n",
+            $add, " q", $b, ", q5\n",
+            $add, " q", $c, ", q6\n",
+            $add, " q", $d, ", q7\n",
         )
     };
 }
 
 /// 16 products of each row and column.
+#[rustfmt::skip]
 macro_rules! group {
     ($add:literal) => {
         concat!(

@@ -47,23 +47,19 @@ unsafe fn any(taps: &Taps) {
 }
 
 /// Loads a column of the windows into three registers.
-macro_rules! column {
+#[rustfmt::skip]
+macro_rules! load_column {
     ($a:literal $b:literal $c:literal) => {
         concat!(
-            "ld1 {{v",
-            $a,
-            ".16b}}, [{row0}], {channels}\n",
-            "ld1 {{v",
-            $b,
-            ".16b}}, [{row1}], {channels}\n",
-            "ld1 {{v",
-            $c,
-            ".16b}}, [{row2}], {channels}\n",
+            "ld1 {{v", $a, ".16b}}, [{row0}], {channels}\n",
+            "ld1 {{v", $b, ".16b}}, [{row1}], {channels}\n",
+            "ld1 {{v", $c, ".16b}}, [{row2}], {channels}\n",
         )
     };
 }
 
 /// Adds a tap's products (`$x` times `$w`), or those of two taps, to the sums in `v18` to `v21`.
+#[rustfmt::skip]
 macro_rules! taps {
     ($x:literal $w:literal $(, $y:literal $v:literal)?) => {
         concat!(
@@ -76,6 +72,7 @@ macro_rules! taps {
 }
 
 /// A pixel from three columns of the picture; `v9` to `v17` are the weights, row by row.
+#[rustfmt::skip]
 macro_rules! pixel {
     (($a:literal $d:literal $g:literal) ($b:literal $e:literal $h:literal) ($c:literal $f:literal $i:literal)) => {
         concat!(
@@ -91,6 +88,7 @@ macro_rules! pixel {
 
 /// A kernel for 3 x 3 windows: columns stay in registers while windows need them, so that the loop's body comes as often as
 /// it takes until they are back in their places.
+#[rustfmt::skip]
 macro_rules! square {
     ($name:ident, $($body:expr),*) => {
         /// # Safety
@@ -132,17 +130,17 @@ macro_rules! square {
 
 square!(
     square,
-    concat!(column!(0 1 2), column!(3 4 5), "2:"),
-    concat!(column!(6 7 8), pixel!((0 1 2) (3 4 5) (6 7 8)), "b.eq 3f"),
-    concat!(column!(0 1 2), pixel!((3 4 5) (6 7 8) (0 1 2)), "b.eq 3f"),
-    concat!(column!(3 4 5), pixel!((6 7 8) (0 1 2) (3 4 5)), "b.ne 2b"),
+    concat!(load_column!(0 1 2), load_column!(3 4 5), "2:"),
+    concat!(load_column!(6 7 8), pixel!((0 1 2) (3 4 5) (6 7 8)), "b.eq 3f"),
+    concat!(load_column!(0 1 2), pixel!((3 4 5) (6 7 8) (0 1 2)), "b.eq 3f"),
+    concat!(load_column!(3 4 5), pixel!((6 7 8) (0 1 2) (3 4 5)), "b.ne 2b"),
     "3:"
 );
 
 square!(
     square_2,
-    concat!(column!(0 1 2), "2:"),
-    concat!(column!(3 4 5), column!(6 7 8), pixel!((0 1 2) (3 4 5) (6 7 8)), "b.eq 3f"),
-    concat!(column!(3 4 5), column!(0 1 2), pixel!((6 7 8) (3 4 5) (0 1 2)), "b.ne 2b"),
+    concat!(load_column!(0 1 2), "2:"),
+    concat!(load_column!(3 4 5), load_column!(6 7 8), pixel!((0 1 2) (3 4 5) (6 7 8)), "b.eq 3f"),
+    concat!(load_column!(3 4 5), load_column!(0 1 2), pixel!((6 7 8) (3 4 5) (0 1 2)), "b.ne 2b"),
     "3:"
 );
