@@ -58,9 +58,10 @@ impl Block {
                     columns: self.columns,
                     limits: self.limits,
                 });
-                rest.rows = rest.rows.add(ROWS * self.stride);
-                rest.out = rest.out.add(ROWS * self.pitch);
             }
+            // The last step leaves the results, by a row but for this block's columns.
+            rest.rows = rest.rows.wrapping_add(ROWS * self.stride);
+            rest.out = rest.out.wrapping_add(ROWS * self.pitch);
             rest.count -= ROWS;
         }
         rest
