@@ -29,6 +29,7 @@ pub(crate) struct Block {
     /// The column block's weights, 64-byte aligned.
     pub weights: *const u8,
     /// Products a sum, and groups of them; those that fill the last group have weight 0.
+    #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))] // Groups are small elsewhere.
     pub depth: usize,
     pub groups: usize,
     /// The column block's start values of the sums, and scales.
