@@ -121,10 +121,9 @@ impl Conv {
         let Window { size: window, stride, padding } = self.window;
         let gemm = &self.packed.gemm;
         let line = window.width * self.inputs;
-        if let (Some(top), Some(left)) = (
-            (at.height * stride.height).checked_sub(padding.top),
-            (at.width * stride.width).checked_sub(padding.left),
-        ) && top + window.height <= size.height
+        if let (Some(top), Some(left)) =
+            ((at.height * stride.height).checked_sub(padding.top), (at.width * stride.width).checked_sub(padding.left))
+            && top + window.height <= size.height
             && left + window.width <= size.width
         {
             // Most windows lie inside.

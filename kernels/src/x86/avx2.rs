@@ -63,7 +63,7 @@ unsafe fn tiles<const N: usize>(block: &Block) {
         let rest = block.whole_tiles(|tile| multiply::<ROWS, N>(tile, levels));
         match rest.count {
             ..=2 => rest.each_tile(|tile| multiply::<2, N>(tile, levels)),
-            ..=4 => rest.each_tile(|tile| multiply::<4, N>(tile, levels)),
+            3..=4 => rest.each_tile(|tile| multiply::<4, N>(tile, levels)),
             _ => rest.each_tile(|tile| multiply::<ROWS, N>(tile, levels)),
         }
     }
