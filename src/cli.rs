@@ -3,12 +3,15 @@
 //! [`Cli`] is what clap understands, [`Invocation`] what the rest of the program is asked to do; there is one conversion
 //! between them.
 
+mod quantize;
+
 use std::io;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 pub use clap_complete::Shell;
+pub use quantize::{Quantize, RangeMethod};
 
 const LONG_ABOUT: &str = "\
 Watches a directory that cameras write to, classifies each frame on this device, and sends an alert to an MQTT broker. \
@@ -23,6 +26,7 @@ Examples:
   arcticd check                         test everything from the configuration to the broker
   arcticd --once frame.jpg              classify one frame and print what is in it
   arcticd --once *.jpg --json           the same as JSON, an object a line
+  arcticd backbone bench                time the built-in network on this device
 
 Configuration:
   /etc/arcticd/arcticd.toml, or the file after --config. Without a file the
@@ -33,6 +37,9 @@ Environment:
   ARCTICD_<SECTION>_<KEY>   sets one key over the file; empty counts as not set:
                             ARCTICD_MQTT_URL=mqtts://broker:8883
                             ARCTICD_ALERTS_LABELS=polar_bear,walrus
+  ARCTICD_KERNELS           integer kernels to use instead of the best ones
+                            this processor has (arcticd backbone inspect
+                            prints their name)
   CREDENTIALS_DIRECTORY     where systemd puts the credential mqtt_password;
                             a password is never taken from the command line
                             or from an ARCTICD_ variable
@@ -80,11 +87,48 @@ enum Command {
     Run,
     /// Check configuration, directories, model and broker, and say what to mend
     Check(Check),
+    /// Look into a backbone, time it, or make it smaller and faster
+    #[command(subcommand)]
+    Backbone(BackboneCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: Shell,
     },
+}
+
+/// What is done with a backbone at a desk.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum BackboneCommand {
+    /// List node by node what runs on integer kernels, what in tract, and why
+    Inspect {
+        /// Its manifest (a .toml file); the built-in backbone without
+        #[arg(value_name = "BACKBONE", value_hint = ValueHint::FilePath)]
+        backbone: Option<PathBuf>,
+        /// Print one JSON object instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Time it here: quantized and float in one run, one thread; start-up and memory of a process
+    Bench {
+        /// Its manifest (a .toml file); the built-in backbone without
+        #[arg(value_name = "BACKBONE", value_hint = ValueHint::FilePath)]
+        backbone: Option<PathBuf>,
+        /// Print one JSON object instead of text
+        #[arg(long)]
+        json: bool,
+        /// Rounds of three quantized and one float run
+        #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rounds: u32,
+        /// Answer each number on standard input with the times of that many runs
+        #[arg(long, hide = true)]
+        serve: bool,
+        /// With --serve: in f32, without the quantizers
+        #[arg(long, hide = true, requires = "serve")]
+        float: bool,
+    },
+    /// Make an int8 backbone of a float one, calibrated on photos
+    Quantize(Box<Quantize>),
 }
 
 #[derive(Debug, Args)]
@@ -118,6 +162,8 @@ pub enum Invocation {
         /// Print the verdicts as JSON.
         json: bool,
     },
+    /// Work on a backbone at a desk.
+    Backbone(BackboneCommand),
     /// Print a completion script.
     Completions {
         /// For this shell.
@@ -145,8 +191,10 @@ impl TryFrom<Cli> for Invocation {
             }
             None if !once.is_empty() => Ok(Self::Once { images: once, json, config }),
             Some(Command::Check(check)) => Ok(Self::Check { config, json: json || check.json }),
+            Some(Command::Backbone(command)) if !json => Ok(Self::Backbone(command)),
             _ if json => mistake(ErrorKind::MissingRequiredArgument, "--json goes with --once or with check"),
             Some(Command::Completions { shell }) => Ok(Self::Completions { shell }),
+            Some(Command::Backbone(command)) => Ok(Self::Backbone(command)),
             Some(Command::Run) | None => Ok(Self::Run { config }),
         }
     }

@@ -10,6 +10,8 @@
 //! * [`mqtt`] drains the queue to the broker, an entry gone only on its own acknowledgement; without a broker
 //!   [`console`] prints it.
 //!
+//! Beside the walk: [`onnx`] is a network file as a graph, [`workshop`] looks into networks and times them.
+//!
 //! What joins them: [`classifier`] is one frame from bytes to a [`detection`], pure, and shared with [`once`];
 //! [`pipeline`] is the daemon's worker around it; [`daemon`] starts and stops everything; [`health`] is what it knows of
 //! itself. At the door stand [`cli`], [`config`], [`check`], [`log`] and [`exit_code`].
@@ -32,4 +34,6 @@ pub mod mqtt;
 pub mod once;
 pub mod onnx;
 pub mod pipeline;
+pub mod quantize;
 pub mod watch;
+pub mod workshop;

@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
-use arcticd::cli::{self, Invocation};
+use arcticd::cli::{self, BackboneCommand, Invocation};
 use arcticd::config::{self, Loaded};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::exit_code::ExitCode;
-use arcticd::{check, log, once};
+use arcticd::{check, log, once, quantize, workshop};
 
 fn main() -> ProcessExitCode {
     run(Invocation::parse())
@@ -30,6 +30,14 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
             with_config(config.as_deref(), |loaded| once::run(&loaded.config, &images, json))
         }
         Invocation::Check { config, json } => check::run(config.as_deref(), json),
+        Invocation::Backbone(command) => match command {
+            BackboneCommand::Inspect { backbone, json } => workshop::inspect::run(backbone.as_deref(), json),
+            BackboneCommand::Bench { backbone, serve: true, float, .. } => workshop::serve(backbone.as_deref(), float),
+            BackboneCommand::Bench { backbone, json, rounds, .. } => {
+                workshop::bench::run(backbone.as_deref(), rounds as usize, json)
+            }
+            BackboneCommand::Quantize(call) => quantize::command::run(&call),
+        },
         Invocation::Completions { shell } => {
             cli::write_completions(shell, &mut io::stdout())?;
             Ok(ExitCode::Ok)

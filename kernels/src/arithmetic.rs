@@ -9,7 +9,7 @@
 use crate::KernelError;
 
 /// Adding 1.5 * 2^23 to a value within +-2^22 leaves its nearest integer (ties to even) in the low bits.
-const ROUNDER: f32 = 12_582_912.0;
+pub(crate) const ROUNDER: f32 = 12_582_912.0;
 
 /// The quantization of a result: its zero point and the range that a fused activation leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

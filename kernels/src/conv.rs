@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::arithmetic::{Requantize, check_sums};
 use crate::buffer::with_scratch;
 use crate::gemm::{Gemm, Packed};
+use crate::lines::{Picture, SLACK, copy_loosely};
 use crate::{Isa, KernelError, Size, Window, check_length};
 
 /// A convolution with its weights packed for one instruction set.
@@ -76,32 +77,17 @@ impl Conv {
             for (part, chunk) in parts(pixels, self.packed.panel_rows()).zip(output.chunks_mut(self.chunk_bytes())) {
                 // SAFETY: the lengths were checked; `part` is within the picture and `chunk` holds its results.
                 unsafe {
-                    self.packed.run(input.as_ptr().add(part.start * depth), depth, part.len(), chunk.as_mut_ptr())
+                    let rows = input.as_ptr().add(part.start * depth);
+                    self.packed.run(rows, depth, part.len(), chunk.as_mut_ptr(), std::ptr::null_mut());
                 };
             }
             return Ok(());
         }
-        let stride = self.packed.row_bytes();
-        let panel_rows = self.packed.panel_rows().min(pixels.len());
-        with_scratch(panel_rows * stride, |panel| {
-            for (part, chunk) in parts(pixels, panel_rows).zip(output.chunks_mut(panel_rows * self.packed.channels)) {
-                if self.window.is_pointwise() && stride == depth * self.packed.gemm.element {
-                    // The panel's rows lie side by side as the picture's pixels do: one copy is all.
-                    self.put(&input[part.start * depth..part.end * depth], panel);
-                } else {
-                    let mut at = Size::new(part.start / out.width, part.start % out.width);
-                    for row in panel.chunks_exact_mut(stride).take(part.len()) {
-                        self.gather(input, size, at, row);
-                        at.width += 1;
-                        if at.width == out.width {
-                            at = Size::new(at.height + 1, 0);
-                        }
-                    }
-                }
-                // SAFETY: the panel holds a gathered row a pixel of `part`, `chunk` their results.
-                unsafe { self.packed.run(panel.as_ptr(), stride, part.len(), chunk.as_mut_ptr()) };
-            }
-        });
+        if self.window.is_pointwise() && self.packed.row_bytes() == depth * self.packed.gemm.element {
+            self.run_copied(input, output, pixels);
+        } else {
+            self.run_gathered(input, size, output, pixels, out.width);
+        }
         Ok(())
     }
 
@@ -109,58 +95,66 @@ impl Conv {
         self.packed.panel_rows() * self.packed.channels
     }
 
-    /// Puts activations into a panel, from its first element on.
-    fn put(&self, values: &[u8], panel: &mut [u8]) {
-        let target = &mut panel[..values.len() * self.packed.gemm.element];
-        // SAFETY: both slices have the lengths that are passed.
-        unsafe { (self.packed.gemm.gather)(values.as_ptr(), values.len(), target.as_mut_ptr()) };
+    /// Pointwise, where the panel's rows lie side by side as the picture's pixels do: one copy is all.
+    fn run_copied(&self, input: &[u8], output: &mut [u8], pixels: Range<usize>) {
+        let (depth, stride) = (self.packed.depth, self.packed.row_bytes());
+        let panel_rows = self.packed.panel_rows().min(pixels.len());
+        let stage_bytes = self.packed.stage_bytes();
+        with_scratch(stage_bytes + panel_rows * stride, |scratch| {
+            let (stage, panel) = scratch.split_at_mut(stage_bytes);
+            for (part, chunk) in parts(pixels, panel_rows).zip(output.chunks_mut(panel_rows * self.packed.channels)) {
+                let values = &input[part.start * depth..part.end * depth];
+                let panel = &mut panel[..part.len() * stride];
+                // SAFETY: both slices hold as many values; the panel holds a row a pixel of `part`, `chunk` their results.
+                unsafe {
+                    (self.packed.gemm.gather)(values.as_ptr(), values.len(), panel.as_mut_ptr());
+                    self.packed.run(panel.as_ptr(), stride, part.len(), chunk.as_mut_ptr(), stage.as_mut_ptr());
+                }
+            }
+        });
     }
 
-    /// Gathers the window of one output pixel (its row and column in `at`) into a panel's row.
-    fn gather(&self, input: &[u8], size: Size, at: Size, row: &mut [u8]) {
-        let Window { size: window, stride, padding } = self.window;
+    /// Any window: its rows are copied one after the other from padded lines.
+    fn run_gathered(&self, input: &[u8], size: Size, output: &mut [u8], pixels: Range<usize>, width: usize) {
+        let Window { size: window, stride: step, .. } = self.window;
         let gemm = &self.packed.gemm;
-        let line = window.width * self.inputs;
-        if let (Some(top), Some(left)) =
-            ((at.height * stride.height).checked_sub(padding.top), (at.width * stride.width).checked_sub(padding.left))
-            && top + window.height <= size.height
-            && left + window.width <= size.width
-        {
-            // Most windows lie inside.
-            for y in 0..window.height {
-                let from = ((top + y) * size.width + left) * self.inputs;
-                self.put(&input[from..from + line], &mut row[y * line * gemm.element..]);
-            }
-            return;
-        }
-        // Columns of the window that lie inside the picture.
-        let left = (at.width * stride.width) as isize - padding.left as isize;
-        let before = left.min(0).unsigned_abs().min(window.width);
-        let after =
-            (left + window.width as isize - size.width as isize).max(0).unsigned_abs().min(window.width - before);
-        let inside = window.width - before - after;
-        let mut put = |at: usize, values: &[u8]| self.put(values, &mut row[at * gemm.element..]);
-        let outside = [self.input_zero; 64];
-        let fill = |mut at: usize, end: usize, put: &mut dyn FnMut(usize, &[u8])| {
-            while at < end {
-                let count = (end - at).min(outside.len());
-                put(at, &outside[..count]);
-                at += count;
-            }
+        let stride = self.packed.row_bytes();
+        let panel_rows = self.packed.panel_rows().min(pixels.len());
+        // Bytes of a window's row, and from one pixel's to the next one's.
+        let (line, step) = (window.width * self.inputs * gemm.element, step.width * self.inputs * gemm.element);
+        let picture = Picture {
+            input,
+            size,
+            channels: self.inputs,
+            window: &self.window,
+            element: gemm.element,
+            outside: self.input_zero,
+            gather: gemm.gather,
         };
-        for y in 0..window.height {
-            let start = y * line;
-            let source = (at.height * stride.height + y) as isize - padding.top as isize;
-            if source < 0 || source as usize >= size.height || inside == 0 {
-                fill(start, start + line, &mut put);
-                continue;
+        let stage_bytes = self.packed.stage_bytes();
+        picture.with_lines(stage_bytes + panel_rows * stride + SLACK, |mut lines, beside| {
+            let (stage, panel) = beside.split_at_mut(stage_bytes);
+            let mut starts = vec![std::ptr::null(); window.height];
+            let (mut y, mut x) = (pixels.start / width, pixels.start % width);
+            lines.starts(y, &mut starts);
+            for (part, chunk) in parts(pixels, panel_rows).zip(output.chunks_mut(panel_rows * self.packed.channels)) {
+                for row in (0..part.len() * stride).step_by(stride) {
+                    if x == width {
+                        (y, x) = (y + 1, 0);
+                        lines.starts(y, &mut starts);
+                    }
+                    for (at, start) in starts.iter().enumerate() {
+                        // What a copy writes beyond its end is overwritten by the next one, belongs to weights that are 0,
+                        // or lies in the slack.
+                        // SAFETY: a line holds all windows, a panel's row all rows of one.
+                        unsafe { copy_loosely(start.add(x * step), panel[row + at * line..].as_mut_ptr(), line) };
+                    }
+                    x += 1;
+                }
+                // SAFETY: the panel holds a gathered row a pixel of `part`, `chunk` their results.
+                unsafe { self.packed.run(panel.as_ptr(), stride, part.len(), chunk.as_mut_ptr(), stage.as_mut_ptr()) };
             }
-            let first = (source as usize * size.width) as isize + left + before as isize;
-            let from = first as usize * self.inputs;
-            fill(start, start + before * self.inputs, &mut put);
-            put(start + before * self.inputs, &input[from..from + inside * self.inputs]);
-            fill(start + (before + inside) * self.inputs, start + line, &mut put);
-        }
+        });
     }
 }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::arithmetic::{Limits, Requantize, check_sums};
 use crate::buffer::{Aligned, with_scratch};
+use crate::lines::Picture;
 use crate::{Isa, KernelError, Size, Window, check_length};
 
 /// Most taps of a window: 7 x 7.
@@ -12,8 +13,7 @@ pub(crate) const MAX_TAPS: usize = 49;
 /// What a depthwise kernel gets: `count` neighbouring output pixels of one row.
 #[repr(C)]
 pub(crate) struct Taps {
-    /// Where each tap of the first pixel's window starts; `channels` bytes readable there and at each further `step`. From
-    /// the first tap of a row, the others lie `channels` apart, unless `count` is 1.
+    /// Where each tap of the first pixel's window starts; `channels` bytes readable there and at each further `step`.
     pub starts: [*const u8; MAX_TAPS],
     /// Taps of the window, and of one of its rows.
     pub taps: usize,
@@ -35,6 +35,7 @@ pub(crate) struct Taps {
 
 impl Taps {
     /// Whether each window shares all but one of three columns with the next.
+    #[cfg(target_arch = "x86_64")]
     pub fn slides(&self) -> bool {
         self.width == 3 && self.step == self.channels && self.count > 1
     }
@@ -48,6 +49,12 @@ pub(crate) struct Channels {
     pub lanes: usize,
     /// Taken from each activation (0, or 128 where signed bytes are multiplied).
     pub offset: u8,
+    /// Copies activations, minus the offset, into lines that are padded on both sides. Where it is there, the kernel gets
+    /// whole lines, and the taps of a window's row lie `channels` apart from the row's first on.
+    ///
+    /// # Safety
+    /// `from` is readable and `to` writable for `count` bytes.
+    pub gather: Option<unsafe fn(from: *const u8, count: usize, to: *mut u8)>,
     /// Writes `weights` (`[taps, channels]`) in the kernel's own order into zeroed bytes: 4 a tap and padded channel.
     pub pack: fn(weights: &[i8], taps: usize, channels: usize, packed: &mut [u8]),
     /// Computes pixels. It may read, but not write, up to `lanes` bytes beyond a tap's last channel only if they belong to
@@ -59,11 +66,13 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
-    /// The kernel for layers of this many channels: the first of the instruction set's that is no wider.
-    fn of(isa: Isa, channels: usize) -> Result<Self, KernelError> {
+    /// The kernel for a window over this many channels: the first of the instruction set's that is no wider.
+    fn of(isa: Isa, window: &Window, channels: usize) -> Result<Self, KernelError> {
         if !isa.is_available() {
             return Err(KernelError::Isa(isa));
         }
+        // Other instruction sets do not look at the window.
+        let _ = window;
         let kernels: &[Self] = match isa {
             Isa::Portable => &[],
             #[cfg(target_arch = "x86_64")]
@@ -73,7 +82,9 @@ impl Channels {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni => &[crate::x86::avx512_vnni::DEPTHWISE, crate::x86::avx2_narrow::DEPTHWISE],
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon | Isa::NeonDot | Isa::NeonI8mm => &[crate::arm::neon_depthwise::DEPTHWISE],
+            Isa::Neon | Isa::NeonDot | Isa::NeonI8mm => &[crate::arm::depthwise(isa, window)],
+            #[cfg(target_arch = "arm")]
+            Isa::Neon32 => &[crate::arm::neon32_depthwise::DEPTHWISE],
             _ => return Err(KernelError::Isa(isa)),
         };
         let fits = kernels.iter().find(|kernel| kernel.lanes <= channels);
@@ -106,7 +117,7 @@ impl Depthwise {
         requantize: &Requantize,
     ) -> Result<Self, KernelError> {
         let channels = requantize.bias.len();
-        let kernel = Channels::of(isa, channels)?;
+        let kernel = Channels::of(isa, &window, channels)?;
         let taps = window.size.area();
         requantize.check(channels)?;
         check_sums(taps, weights, &requantize.bias)?;
@@ -157,6 +168,10 @@ impl Depthwise {
         check_length("output", output.len(), rows.len() * out.width * self.channels)?;
         let line = out.width * self.channels;
         if output.is_empty() {
+            return Ok(());
+        }
+        if let Some(gather) = self.kernel.gather {
+            self.run_lines(gather, input, size, output, rows);
             return Ok(());
         }
         let Window { size: window, stride, padding } = self.window;
@@ -212,5 +227,45 @@ impl Depthwise {
             }
         });
         Ok(())
+    }
+
+    /// As [`Depthwise::run`], over copied lines.
+    fn run_lines(
+        &self,
+        gather: unsafe fn(*const u8, usize, *mut u8),
+        input: &[u8],
+        size: Size,
+        output: &mut [u8],
+        rows: Range<usize>,
+    ) {
+        let Window { size: window, stride, .. } = self.window;
+        let line = output.len() / rows.len();
+        let (outside, channels) = (self.input_zero, self.channels);
+        let picture = Picture { input, size, channels, window: &self.window, element: 1, outside, gather };
+        picture.with_lines(0, |mut lines, _| {
+            let mut starts = [std::ptr::null(); MAX_TAPS];
+            for (row, output) in rows.zip(output.chunks_exact_mut(line)) {
+                lines.starts(row, &mut starts);
+                let mut taps = Taps {
+                    starts,
+                    taps: window.area(),
+                    width: window.width,
+                    count: line / channels,
+                    step: stride.width * channels,
+                    channels,
+                    weights: self.weights.bytes().as_ptr(),
+                    bias: self.bias.as_ptr(),
+                    scale: self.scale.as_ptr(),
+                    out: output.as_mut_ptr(),
+                    limits: self.limits,
+                };
+                for (tap, start) in taps.starts.iter_mut().enumerate().take(taps.taps) {
+                    *start = starts[tap / window.width].wrapping_add(tap % window.width * channels);
+                }
+                // SAFETY: `Channels::of` saw the instruction set. A line holds all windows of the row, `output` their
+                // results.
+                unsafe { (self.kernel.run)(&taps) };
+            }
+        });
     }
 }

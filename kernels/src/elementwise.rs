@@ -73,52 +73,6 @@ vectorized! {
     }
 }
 
-/// A scale and an offset a channel, as a batch norm that no convolution can take in.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Affine {
-    /// The input's zero point.
-    pub zero: u8,
-    /// Factor a channel, in output steps an input step; finite.
-    pub factor: Vec<f32>,
-    /// Offset a channel, in output steps; finite.
-    pub offset: Vec<f32>,
-    /// The result's levels.
-    pub output: Output,
-}
-
-impl Affine {
-    /// `output[p, c] = level((input[p, c] - zero) * factor[c] + offset[c])` over `[pixels, channels]`.
-    ///
-    /// # Errors
-    /// Lengths that do not fit, or a number that is not finite.
-    pub fn run(&self, isa: Isa, input: &[u8], output: &mut [u8]) -> Result<(), KernelError> {
-        self.output.check()?;
-        check_length("offset", self.offset.len(), self.factor.len())?;
-        check_length("output", output.len(), input.len())?;
-        if self.factor.is_empty() || !input.len().is_multiple_of(self.factor.len()) {
-            return Err(KernelError::Range(format!("{} values are no whole pixels", input.len())));
-        }
-        if self.factor.iter().chain(&self.offset).any(|value| !value.is_finite()) {
-            return Err(KernelError::Range("a factor or offset is no finite number".into()));
-        }
-        affine(isa, input, self, output);
-        Ok(())
-    }
-}
-
-vectorized! {
-    fn affine(isa, input: &[u8], map: &Affine, output: &mut [u8]) {
-        let limits = map.output.limits();
-        let zero = i32::from(map.zero);
-        let channels = map.factor.len();
-        for (input, output) in input.chunks_exact(channels).zip(output.chunks_exact_mut(channels)) {
-            for (((x, y), factor), offset) in input.iter().zip(output).zip(&map.factor).zip(&map.offset) {
-                *y = limits.level((i32::from(*x) - zero) as f32 * factor + offset);
-            }
-        }
-    }
-}
-
 /// `output[i] = table[input[i]]`: any function of one quantized value.
 ///
 /// # Errors
@@ -127,6 +81,32 @@ pub fn look_up(table: &[u8; 256], input: &[u8], output: &mut [u8]) -> Result<(),
     check_length("output", output.len(), input.len())?;
     for (input, output) in input.iter().zip(output) {
         *output = table[usize::from(*input)];
+    }
+    Ok(())
+}
+
+/// `output[p, c] = tables[c][input[p, c]]` over `[pixels, channels]`: any function a channel, as batch norms that no
+/// convolution can take in. `tables` holds 256 bytes a channel.
+///
+/// # Errors
+/// Lengths that do not fit.
+pub fn look_up_channels(tables: &[u8], input: &[u8], output: &mut [u8]) -> Result<(), KernelError> {
+    /// Their tables stay in the nearest cache.
+    const BLOCK: usize = 64;
+    let (tables, rest) = tables.as_chunks::<256>();
+    let channels = tables.len();
+    check_length("output", output.len(), input.len())?;
+    if channels == 0 || !rest.is_empty() || !input.len().is_multiple_of(channels) {
+        return Err(KernelError::Range(format!("{} values are no whole pixels of {channels} channels", input.len())));
+    }
+    for first in (0..channels).step_by(BLOCK) {
+        let last = (first + BLOCK).min(channels);
+        for (input, output) in input.chunks_exact(channels).zip(output.chunks_exact_mut(channels)) {
+            let values = input[first..last].iter().zip(&mut output[first..last]);
+            for ((x, y), table) in values.zip(&tables[first..last]) {
+                *y = table[usize::from(*x)];
+            }
+        }
     }
     Ok(())
 }

@@ -11,6 +11,8 @@ use crate::isa::Isa;
 
 /// Bytes of a panel: it should stay in the second-level cache beside a column block of weights.
 pub(crate) const PANEL_BYTES: usize = 96 << 10;
+/// Tiles that a panel holds at least, or all weights would be read, and widened, for a few rows.
+const MIN_TILES: usize = 9;
 
 /// A panel of rows times a block of columns: what an instruction set gets at once.
 pub(crate) struct Block {
@@ -26,7 +28,9 @@ pub(crate) struct Block {
     pub pitch: usize,
     /// The column block's weights, 64-byte aligned.
     pub weights: *const u8,
-    /// Groups of products a sum.
+    /// Products a sum, and groups of them; those that fill the last group have weight 0.
+    #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))] // Groups are small elsewhere.
+    pub depth: usize,
     pub groups: usize,
     /// The column block's start values of the sums, and scales.
     pub bias: *const i32,
@@ -116,8 +120,14 @@ pub(crate) struct Gemm {
     pub columns: usize,
     /// Products that belong together: weights are stored `[block][group][column][in group]`.
     pub group: usize,
-    /// Bytes of a weight and of a panel's element: 1 or 2.
+    /// Bytes of a panel's element: 1 or 2.
     pub element: usize,
+    /// Turns weights, which are kept as `i8`, into 16 bits, where panels have those: a column block at a time, for all rows of
+    /// a panel. Kept so they would take twice the memory, and large networks wait for it.
+    ///
+    /// # Safety
+    /// `from` is readable for `count` bytes, `to` writable for `count` elements.
+    pub widen: Option<unsafe fn(from: *const u8, count: usize, to: *mut u8)>,
     /// Taken from each activation in a panel (0, or 128 where signed bytes are multiplied).
     pub offset: u8,
     /// Turns activations into a panel's elements.
@@ -151,6 +161,8 @@ impl Gemm {
             Isa::NeonDot => Ok(crate::arm::dot::GEMM),
             #[cfg(target_arch = "aarch64")]
             Isa::NeonI8mm => Ok(crate::arm::i8mm::GEMM),
+            #[cfg(target_arch = "arm")]
+            Isa::Neon32 => Ok(crate::arm::neon32::GEMM),
             _ => Err(KernelError::Isa(isa)),
         }
     }
@@ -180,17 +192,14 @@ impl Packed {
         let channels = requantize.bias.len();
         let groups = depth.div_ceil(gemm.group);
         let blocks = channels.div_ceil(gemm.columns);
-        let mut packed = Aligned::zeroed(blocks * groups * gemm.group * gemm.columns * gemm.element);
+        let mut packed = Aligned::zeroed(blocks * groups * gemm.group * gemm.columns);
         let bytes = packed.bytes_mut();
         for (channel, row) in weights.chunks_exact(depth).enumerate() {
             let (block, column) = (channel / gemm.columns, channel % gemm.columns);
             for (k, weight) in row.iter().enumerate() {
                 let (group, inside) = (k / gemm.group, k % gemm.group);
                 let at = ((block * groups + group) * gemm.columns + column) * gemm.group + inside;
-                match gemm.element {
-                    1 => bytes[at] = *weight as u8,
-                    _ => bytes[2 * at..2 * at + 2].copy_from_slice(&i16::from(*weight).to_ne_bytes()),
-                }
+                bytes[at] = *weight as u8;
             }
         }
         let zero = i32::from(input_zero) - i32::from(gemm.offset);
@@ -207,9 +216,19 @@ impl Packed {
         self.groups * self.gemm.group * self.gemm.element
     }
 
+    /// Weights of a column block.
+    fn block_weights(&self) -> usize {
+        self.groups * self.gemm.group * self.gemm.columns
+    }
+
+    /// Bytes that [`Packed::run`] needs to widen a column block's weights.
+    pub fn stage_bytes(&self) -> usize {
+        self.gemm.widen.map_or(0, |_| (2 * self.block_weights()).next_multiple_of(64))
+    }
+
     /// Rows that fit a panel, a multiple of the tile's.
     pub fn panel_rows(&self) -> usize {
-        (PANEL_BYTES / self.row_bytes() / self.gemm.rows).max(1) * self.gemm.rows
+        (PANEL_BYTES / self.row_bytes() / self.gemm.rows).max(MIN_TILES) * self.gemm.rows
     }
 
     /// Bytes of weights.
@@ -220,14 +239,23 @@ impl Packed {
     /// Computes `count` rows that start at `rows` and lie `stride` bytes apart, into `out`, `[count, channels]`.
     ///
     /// # Safety
-    /// Each row is readable for [`Packed::row_bytes`] bytes, and `out` writable for `count * channels`.
-    pub unsafe fn run(&self, rows: *const u8, stride: usize, count: usize, out: *mut u8) {
+    /// Each row is readable for [`Packed::row_bytes`] bytes, and `out` writable for `count * channels`. `stage` is aligned to
+    /// 64 and writable for [`Packed::stage_bytes`].
+    pub unsafe fn run(&self, rows: *const u8, stride: usize, count: usize, out: *mut u8, stage: *mut u8) {
         let gemm = &self.gemm;
-        let block_bytes = self.groups * gemm.group * gemm.columns * gemm.element;
+        let block_weights = self.block_weights();
         for first in (0..self.channels).step_by(gemm.columns) {
             let block = first / gemm.columns;
             // Weights are the outer loop: a block of them serves all rows of the panel while it is in the nearest cache.
-            let weights = self.weights.bytes()[block * block_bytes..].as_ptr();
+            let kept = &self.weights.bytes()[block * block_weights..][..block_weights];
+            let weights = match gemm.widen {
+                None => kept.as_ptr(),
+                Some(widen) => {
+                    // SAFETY: `Gemm::of` saw the instruction set; the stage holds two bytes a weight.
+                    unsafe { widen(kept.as_ptr(), kept.len(), stage) };
+                    stage
+                }
+            };
             let block = Block {
                 rows,
                 stride,
@@ -236,6 +264,7 @@ impl Packed {
                 out: unsafe { out.add(first) },
                 pitch: self.channels,
                 weights,
+                depth: self.depth,
                 groups: self.groups,
                 bias: self.bias[first..].as_ptr(),
                 scale: self.scale[first..].as_ptr(),

@@ -77,6 +77,8 @@ impl Isa {
             Self::NeonDot => std::arch::is_aarch64_feature_detected!("dotprod"),
             #[cfg(target_arch = "aarch64")]
             Self::NeonI8mm => std::arch::is_aarch64_feature_detected!("i8mm"),
+            #[cfg(target_arch = "arm")]
+            Self::Neon32 => *crate::arm::neon32::DETECTED,
             _ => false,
         }
     }

@@ -8,7 +8,7 @@
 //! * [`Isa`]: the instruction sets, which of them this processor has, and which one is taken.
 //! * [`Conv`]: convolution of any kernel size, pointwise and fully connected layers included.
 //! * [`Depthwise`]: a filter a channel.
-//! * [`elementwise`] and [`pool`]: sums, per-channel affine maps, table look-ups, maxima and means.
+//! * [`elementwise`] and [`pool`]: sums, table look-ups, maxima and means.
 //!
 //! The interface is safe: sizes are checked once a call, and everything behind it relies on that. Unsafe code is confined
 //! to this crate. Convolution is a matrix product over rows gathered from the picture: [`gemm`](conv) packs rows and drives
@@ -25,6 +25,7 @@ mod depthwise;
 pub mod elementwise;
 mod gemm;
 mod isa;
+mod lines;
 pub mod pool;
 mod portable;
 mod window;

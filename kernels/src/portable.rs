@@ -7,8 +7,16 @@ const ROWS: usize = 4;
 const COLUMNS: usize = 8;
 const GROUP: usize = 2;
 
-pub(crate) const GEMM: Gemm =
-    Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 2, offset: 0, gather: widen, block };
+pub(crate) const GEMM: Gemm = Gemm {
+    rows: ROWS,
+    columns: COLUMNS,
+    group: GROUP,
+    element: 2,
+    widen: Some(widen_weights),
+    offset: 0,
+    gather: widen,
+    block,
+};
 
 /// Bytes to `i16`.
 ///
@@ -20,6 +28,20 @@ pub(crate) unsafe fn widen(from: *const u8, count: usize, to: *mut u8) {
         let to = to.cast::<i16>();
         for at in 0..count {
             to.add(at).write_unaligned(i16::from(*from.add(at)));
+        }
+    }
+}
+
+/// Weights to `i16`.
+///
+/// # Safety
+/// As [`Gemm::widen`].
+pub(crate) unsafe fn widen_weights(from: *const u8, count: usize, to: *mut u8) {
+    // SAFETY: the caller vouches for both.
+    unsafe {
+        let to = to.cast::<i16>();
+        for at in 0..count {
+            to.add(at).write_unaligned(i16::from(*from.add(at) as i8));
         }
     }
 }
@@ -55,7 +77,7 @@ unsafe fn multiply(tile: &Tile<ROWS>) {
     }
 }
 
-pub(crate) const DEPTHWISE: Channels = Channels { lanes: 1, offset: 0, pack, run: depthwise };
+pub(crate) const DEPTHWISE: Channels = Channels { lanes: 1, offset: 0, gather: None, pack, run: depthwise };
 
 /// Weights as they come, `[tap, channel]`.
 fn pack(weights: &[i8], _taps: usize, _channels: usize, packed: &mut [u8]) {

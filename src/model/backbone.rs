@@ -1,20 +1,48 @@
 //! The frozen network: loaded, cut at a named node, pooled to a vector of features.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use kernels::Isa;
 use tract_linalg::multithread::{Executor, multithread_tract_scope};
 use tract_onnx::prelude::*;
 
 use super::ModelError;
+use super::integer::{self, Fused, Placement};
 use super::manifest::{BackboneManifest, Layout, Pooling};
-use super::preprocess::normalise;
+use super::preprocess::{Tables, normalise};
 use crate::frame::{self, Pixels};
+use crate::onnx::{Graph, OnnxError, attribute};
 
 /// A backbone ready to run.
 pub struct Backbone {
     manifest: BackboneManifest,
     plan: Arc<TypedRunnableModel>,
     executor: Executor,
+    engine: Engine,
+    /// Pixels to levels, if the network takes them as they are.
+    tables: Option<Tables>,
+    placements: Vec<Placement>,
+    /// The parts of the plan that run on integer kernels.
+    regions: Vec<Fused>,
+}
+
+/// How a backbone is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Engine {
+    /// Threads for one frame, at least 1.
+    pub threads: usize,
+    /// Instruction set of the integer kernels.
+    pub isa: Isa,
+    /// Whether quantizers are taken out and all is computed in `f32`: for comparison only.
+    pub float: bool,
+}
+
+impl Engine {
+    /// The best that this processor has, with this many threads.
+    pub fn threads(threads: usize) -> Self {
+        Self { threads, isa: Isa::best(), float: false }
+    }
 }
 
 impl Backbone {
@@ -23,16 +51,34 @@ impl Backbone {
     /// # Errors
     /// [`ModelError`] says which of digest, network, cut, shape or self-test failed.
     pub fn load(manifest: BackboneManifest, onnx: &[u8], threads: usize) -> Result<Self, ModelError> {
+        Self::load_with(manifest, onnx, Engine::threads(threads))
+    }
+
+    /// As [`Backbone::load`], on the given kernels.
+    ///
+    /// # Errors
+    /// As [`Backbone::load`].
+    pub fn load_with(manifest: BackboneManifest, onnx: &[u8], engine: Engine) -> Result<Self, ModelError> {
         super::source::check_digest(&format!("backbone {}", manifest.id), onnx, &manifest.sha256)?;
-        let plan = plan(&manifest, onnx)?;
-        let executor = if threads > 1 {
-            Executor::multithread_with_name(threads, "arcticd-backbone")
+        let Loaded { plan, tables, placements, regions } = load(&manifest, onnx, engine)?;
+        let executor = if engine.threads > 1 {
+            Executor::multithread_with_name(engine.threads, "arcticd-backbone")
         } else {
             Executor::SingleThread
         };
-        let backbone = Self { manifest, plan, executor };
+        let backbone = Self { manifest, plan, executor, engine, tables, placements, regions };
         backbone.self_test()?;
         Ok(backbone)
+    }
+
+    /// How it is computed.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Where each node of the file went; empty if none is quantized.
+    pub fn placements(&self) -> &[Placement] {
+        &self.placements
     }
 
     /// What the backbone says of itself.
@@ -55,10 +101,65 @@ impl Backbone {
         self.run(self.prepare(&small)?)
     }
 
+    /// As [`Backbone::features_of`] for pixels that have the input's size already.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] for another size; otherwise as [`super::Model::classify`].
+    pub fn features_of_input(&self, pixels: &Pixels) -> Result<Vec<f32>, ModelError> {
+        let input = &self.manifest.input;
+        if (pixels.width, pixels.height) != (input.width, input.height) {
+            return Err(self.shape(format!("{} x {} pixels are not its input", pixels.width, pixels.height)));
+        }
+        self.run(self.prepare(pixels)?)
+    }
+
+    /// Time of each node for one picture of the input's size, by kind of operator.
+    ///
+    /// # Errors
+    /// As [`Backbone::features_of_input`].
+    pub fn profile(&self, pixels: &Pixels) -> Result<Vec<(String, Duration)>, ModelError> {
+        let start = Instant::now();
+        let tensor = self.prepare(pixels)?;
+        let mut times = vec![("pixels".to_owned(), start.elapsed())];
+        let mut state = self.plan.spawn().map_err(|error| self.network(error))?;
+        for region in &self.regions {
+            region.note_times(true);
+        }
+        let result = state.run_plan_with_eval(tvec![tensor.into_tvalue()], |context, op_state, node, inputs| {
+            let start = Instant::now();
+            let result = tract_onnx::tract_core::plan::eval(context, op_state, node, inputs);
+            // What is inside a region is counted there.
+            if node.op().name() != integer::NAME {
+                times.push((node.op().name().into_owned(), start.elapsed()));
+            }
+            result
+        });
+        let inside = self.regions.iter().flat_map(|region| region.note_times(false));
+        let inside: Vec<_> = inside.map(|(kind, time)| (format!("integer {kind}"), time)).collect();
+        result.map_err(|error| self.network(error))?;
+        times.extend(inside);
+        Ok(times)
+    }
+
+    /// The self-test's picture, of the input's size: pixel(x, y, c) = (31 x + 17 y + 85 c + x y) mod 256.
+    pub fn probe(&self) -> Pixels {
+        let (width, height) = (self.manifest.input.width, self.manifest.input.height);
+        let rgb = (0..height)
+            .flat_map(|y| {
+                (0..width).flat_map(move |x| (0..3).map(move |c| ((31 * x + 17 * y + 85 * c + x * y) % 256) as u8))
+            })
+            .collect();
+        Pixels { width, height, rgb }
+    }
+
     /// Pixels of the input's size to its tensor.
     pub(super) fn prepare(&self, pixels: &Pixels) -> Result<Tensor, ModelError> {
         let input = &self.manifest.input;
-        Tensor::from_shape(&shape(&self.manifest), &normalise(pixels, input)).map_err(|error| self.network(error))
+        let tensor = match &self.tables {
+            Some(tables) => Tensor::from_shape(&pixel_shape(&self.manifest), &tables.levels(pixels, input)),
+            None => Tensor::from_shape(&shape(&self.manifest), &normalise(pixels, input)),
+        };
+        tensor.map_err(|error| self.network(error))
     }
 
     /// Runs the network on a prepared tensor.
@@ -115,15 +216,8 @@ impl Backbone {
     }
 
     fn self_test(&self) -> Result<(), ModelError> {
-        let input = &self.manifest.input;
-        let (width, height) = (input.width, input.height);
-        let rgb = (0..height)
-            .flat_map(|y| {
-                (0..width).flat_map(move |x| (0..3).map(move |c| ((31 * x + 17 * y + 85 * c + x * y) % 256) as u8))
-            })
-            .collect();
         // Without numbers to compare, the run still proves that shapes fit and nothing overflows.
-        let features = self.run(self.prepare(&Pixels { width, height, rgb })?)?;
+        let features = self.features_of_input(&self.probe())?;
         let Some(test) = &self.manifest.self_test else { return Ok(()) };
         let mean = features.iter().sum::<f32>() / features.len() as f32;
         let firsts = features.iter().zip(&test.first).enumerate();
@@ -165,34 +259,82 @@ fn shape(manifest: &BackboneManifest) -> [usize; 4] {
     }
 }
 
-fn plan(manifest: &BackboneManifest, mut onnx: &[u8]) -> Result<Arc<TypedRunnableModel>, ModelError> {
-    let wrong = |error| network(manifest, error);
-    let mut model = tract_onnx::onnx()
+/// Shape of the input where the network takes pixels as they are.
+fn pixel_shape(manifest: &BackboneManifest) -> [usize; 4] {
+    [1, manifest.input.height as usize, manifest.input.width as usize, 3]
+}
+
+struct Loaded {
+    plan: Arc<TypedRunnableModel>,
+    tables: Option<Tables>,
+    placements: Vec<Placement>,
+    regions: Vec<Fused>,
+}
+
+fn load(manifest: &BackboneManifest, onnx: &[u8], engine: Engine) -> Result<Loaded, ModelError> {
+    let wrong = |error: OnnxError| onnx_error(manifest, error);
+    let mut graph = Graph::parse(onnx).map_err(wrong)?;
+    if let Some(cut) = &manifest.output.cut {
+        graph.cut_at(cut).map_err(wrong)?;
+    }
+    if graph.inputs().count() != 1 {
+        let problem = format!("has {} inputs; a backbone has one, the picture", graph.inputs().count());
+        return Err(ModelError::Shape { what: format!("backbone {}", manifest.id), problem });
+    }
+    if !integer::is_quantized(&graph) {
+        return Ok(Loaded {
+            plan: float_plan(manifest, graph)?,
+            tables: None,
+            placements: Vec::new(),
+            regions: Vec::new(),
+        });
+    }
+    if engine.float {
+        graph = integer::float_twin(graph).map_err(wrong)?;
+        return Ok(Loaded {
+            plan: float_plan(manifest, graph)?,
+            tables: None,
+            placements: Vec::new(),
+            regions: Vec::new(),
+        });
+    }
+    pool_in_network(manifest, &mut graph).map_err(wrong)?;
+    let integer::Lowered { proto, regions, pixels, placements } = integer::lower(graph, engine.isa).map_err(wrong)?;
+    let fact = if pixels.is_some() { u8::fact(pixel_shape(manifest)) } else { f32::fact(shape(manifest)) };
+    let plan = integer::model(&proto, &regions)
+        .and_then(|model| model.with_input_fact(0, fact.into()))
+        .and_then(|model| model.into_optimized())
+        .and_then(|model| model.into_runnable())
+        .map_err(|error| network(manifest, error))?;
+    let tables = pixels.map(|levels| Tables::new(&manifest.input, |value| levels.level_of(value)));
+    Ok(Loaded { plan, tables, placements, regions: regions.into_values().collect() })
+}
+
+/// Lets the network average its feature map itself, where that is what the manifest asks for: on levels it is cheaper.
+fn pool_in_network(manifest: &BackboneManifest, graph: &mut Graph) -> Result<(), OnnxError> {
+    let output = &manifest.output;
+    let map = graph.outputs().next().map(str::to_owned);
+    let (Pooling::Average, Layout::Nchw, Some(map)) = (output.pooling, output.layout, map) else { return Ok(()) };
+    let pooled = format!("{map}.pooled");
+    graph.add_node("ReduceMean", &[&map], &pooled, vec![attribute::ints("axes", &[2, 3])])?;
+    graph.set_outputs(&[&pooled])
+}
+
+fn float_plan(manifest: &BackboneManifest, graph: Graph) -> Result<Arc<TypedRunnableModel>, ModelError> {
+    tract_onnx::onnx()
         // Shapes written by exporters for another batch size would contradict ours.
         .with_ignore_output_shapes(true)
         .with_ignore_value_info(true)
-        .model_for_read(&mut onnx)
-        .map_err(wrong)?;
-    if let Some(cut) = &manifest.output.cut
-        && model.select_outputs_by_name([cut]).is_err()
-    {
-        let names: Vec<&str> = model.nodes().iter().map(|node| node.name.as_str()).collect();
-        return Err(ModelError::NoSuchNode { id: manifest.id.clone(), cut: cut.clone(), near: near(cut, &names) });
-    }
-    if model.inputs.len() != 1 {
-        let problem = format!("has {} inputs; a backbone has one, the picture", model.inputs.len());
-        return Err(ModelError::Shape { what: format!("backbone {}", manifest.id), problem });
-    }
-    model
-        .with_input_fact(0, f32::fact(shape(manifest)).into())
+        .model_for_proto_model(&graph.into_proto())
+        .and_then(|model| model.with_input_fact(0, f32::fact(shape(manifest)).into()))
         .and_then(|model| model.into_optimized())
         .and_then(|model| model.into_runnable())
-        .map_err(wrong)
+        .map_err(|error| network(manifest, error))
 }
 
-/// The three names most like `wanted`.
-fn near(wanted: &str, names: &[&str]) -> String {
-    let mut ranked: Vec<_> = names.iter().map(|name| (strsim::jaro_winkler(wanted, name), *name)).collect();
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    ranked.iter().take(3).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+fn onnx_error(manifest: &BackboneManifest, error: OnnxError) -> ModelError {
+    match error {
+        OnnxError::NoSuchName { name, near } => ModelError::NoSuchNode { id: manifest.id.clone(), cut: name, near },
+        other => ModelError::Network { what: format!("backbone {}", manifest.id), reason: other.to_string() },
+    }
 }

@@ -1,14 +1,14 @@
 //! The model inside the binary: it works before anything is configured and when everything else is broken.
 
-use super::{Backbone, BackboneManifest, Head, HeadManifest, ModelError};
+use super::{Backbone, BackboneManifest, Engine, Head, HeadManifest, ModelError};
 
 const BACKBONE_MANIFEST: &str = include_str!("../../models/default/backbone.toml");
 const BACKBONE: &[u8] = include_bytes!("../../models/default/backbone.onnx");
 const HEAD_MANIFEST: &[u8] = include_bytes!("../../models/default/head/manifest.json");
 const HEAD: &[u8] = include_bytes!("../../models/default/head/head.onnx");
 
-pub(super) fn backbone(threads: usize) -> Result<Backbone, ModelError> {
-    Backbone::load(BackboneManifest::parse(BACKBONE_MANIFEST)?, BACKBONE, threads)
+pub(super) fn backbone(engine: Engine) -> Result<Backbone, ModelError> {
+    Backbone::load_with(BackboneManifest::parse(BACKBONE_MANIFEST)?, BACKBONE, engine)
 }
 
 pub(super) fn head() -> Result<Head, ModelError> {

@@ -5,6 +5,7 @@
 mod backbone;
 mod builtin;
 mod head;
+pub mod integer;
 mod manifest;
 mod preprocess;
 pub mod source;
@@ -13,13 +14,14 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-pub use backbone::Backbone;
+pub use backbone::{Backbone, Engine};
 pub use head::{Head, ScoresOutput};
 pub use manifest::{
     BackboneManifest, Channels, FileDigest, HeadBackbone, HeadManifest, Input, Label, Layout, ManifestError, Output,
-    Pooling,
+    Pooling, SelfTest,
 };
-pub use preprocess::{Normalisation, Preprocessing};
+pub(crate) use preprocess::normalise;
+pub use preprocess::{Named, Normalisation, Preprocessing};
 
 use crate::frame::{self, FrameError, Pixels, Scale};
 
@@ -155,7 +157,7 @@ impl Model {
     /// # Errors
     /// As loading any other; the tests see to it that this does not happen.
     pub fn builtin() -> Result<Self, ModelError> {
-        Self::new(builtin::backbone(1)?, builtin::head()?)
+        Self::new(builtin::backbone(Engine::threads(1))?, builtin::head()?)
     }
 
     /// The frozen network.

@@ -28,6 +28,7 @@ pub enum Named {
     /// `p - mean`, Keras' "caffe" mode (VGG, ResNet v1); goes with `channels = "bgr"`.
     Caffe,
     /// Caffe's, then divided by 255: what the arctic animals tutorial feeds its ResNet50V2.
+    #[serde(alias = "caffe_over_255")]
     CaffeOver255,
 }
 
@@ -81,7 +82,7 @@ fn reversed([a, b, c]: [f32; 3]) -> [f32; 3] {
 }
 
 /// Normalises `pixels`, which must have the input's size, into its layout; length `3 * width * height`.
-pub(super) fn normalise(pixels: &Pixels, input: &Input) -> Vec<f32> {
+pub(crate) fn normalise(pixels: &Pixels, input: &Input) -> Vec<f32> {
     let numbers = input.preprocessing.normalisation(input.channels);
     let source = match input.channels {
         Channels::Rgb => [0, 1, 2],
@@ -100,8 +101,37 @@ pub(super) fn normalise(pixels: &Pixels, input: &Input) -> Vec<f32> {
     }
 }
 
+/// For networks that take levels: what each pixel value becomes, a table a channel in the order of `input.channels`.
+pub(super) struct Tables([[u8; 256]; 3]);
+
+impl Tables {
+    /// Normalises each pixel value and hands it to `level`.
+    pub fn new(input: &Input, level: impl Fn(f32) -> u8) -> Self {
+        let numbers = input.preprocessing.normalisation(input.channels);
+        let value = |channel: usize, pixel: usize| (pixel as f32 - numbers.mean[channel]) * numbers.scale[channel];
+        Self(std::array::from_fn(|channel| std::array::from_fn(|pixel| level(value(channel, pixel)))))
+    }
+
+    /// Levels of `pixels`, which must have the input's size, channels last; length `3 * width * height`.
+    pub fn levels(&self, pixels: &Pixels, input: &Input) -> Vec<u8> {
+        let [a, b, c] = &self.0;
+        let (first, last) = match input.channels {
+            Channels::Rgb => (0, 2),
+            Channels::Bgr => (2, 0),
+        };
+        let (pixels, _) = pixels.rgb.as_chunks::<3>();
+        let mut levels = Vec::with_capacity(3 * pixels.len());
+        for pixel in pixels {
+            let place = |at: usize| usize::from(pixel[at]);
+            levels.extend([a[place(first)], b[place(1)], c[place(last)]]);
+        }
+        levels
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::frame::{Filter, Fit};
 
@@ -141,6 +171,14 @@ mod tests {
     fn torch_statistics_are_those_of_imagenet() {
         let found = normalised(Named::Torch, Channels::Rgb, Layout::Nhwc);
         assert_close(&found[..3], &[(1.0 - 0.485) / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225]);
+    }
+
+    #[test]
+    fn the_tutorials_recipe_is_known_under_both_spellings() {
+        for name in ["caffe_over255", "caffe_over_255"] {
+            let read: Named = serde_json::from_value(name.into()).unwrap();
+            assert_eq!(read, Named::CaffeOver255);
+        }
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use kernels::Isa;
 use sha2::{Digest, Sha256};
 
-use super::{Backbone, BackboneManifest, Head, HeadManifest, Model, ModelError, builtin};
+use super::{Backbone, BackboneManifest, Engine, Head, HeadManifest, Model, ModelError, builtin};
 
 /// Where a network comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +32,38 @@ impl Origin {
 /// # Errors
 /// Names the file and what is wrong with it.
 pub fn backbone(origin: &Origin, threads: usize) -> Result<Backbone> {
-    let Origin::Path(path) = origin else { return Ok(builtin::backbone(threads)?) };
+    backbone_with(origin, engine(threads)?)
+}
+
+/// The engine for `threads`, on the kernels that the environment variable `ARCTICD_KERNELS` names if it is set.
+///
+/// # Errors
+/// The variable names kernels that this processor can't run.
+pub fn engine(threads: usize) -> Result<Engine> {
+    let mut engine = Engine::threads(threads);
+    if let Ok(name) = std::env::var("ARCTICD_KERNELS")
+        && !name.is_empty()
+    {
+        let known = Isa::available();
+        let names: Vec<&str> = known.iter().map(|isa| isa.name()).collect();
+        engine.isa = Isa::named(&name)
+            .filter(|isa| known.contains(isa))
+            .with_context(|| format!("ARCTICD_KERNELS is `{name}`; this processor has {}", names.join(", ")))?;
+    }
+    Ok(engine)
+}
+
+/// Loads a backbone, computed by `engine`.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub fn backbone_with(origin: &Origin, engine: Engine) -> Result<Backbone> {
+    let Origin::Path(path) = origin else { return Ok(builtin::backbone(engine)?) };
     let text = std::fs::read_to_string(path).with_context(|| format!("backbone manifest {}", path.display()))?;
     let manifest = BackboneManifest::parse(&text).with_context(|| path.display().to_string())?;
     let network = path.parent().unwrap_or(Path::new(".")).join(&manifest.file);
     let onnx = std::fs::read(&network).with_context(|| format!("backbone {}", network.display()))?;
-    Backbone::load(manifest, &onnx, threads).with_context(|| network.display().to_string())
+    Backbone::load_with(manifest, &onnx, engine).with_context(|| network.display().to_string())
 }
 
 /// Loads a head.

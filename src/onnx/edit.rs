@@ -139,14 +139,7 @@ impl Graph {
         output: &str,
         attributes: Vec<AttributeProto>,
     ) -> Result<usize, OnnxError> {
-        self.push_node(NodeProto {
-            op_type: kind.to_owned(),
-            name: output.to_owned(),
-            input: inputs.iter().map(|name| (*name).to_owned()).collect(),
-            output: vec![output.to_owned()],
-            attribute: attributes,
-            ..Default::default()
-        })
+        self.push_node(super::node(kind, inputs, output, attributes))
     }
 
     /// Adds a node and returns its place.
@@ -216,13 +209,23 @@ impl Graph {
     /// # Errors
     /// [`OnnxError::Dangling`] if something still reads their results.
     pub fn remove_nodes(&mut self, places: &HashSet<usize>) -> Result<(), OnnxError> {
+        self.remove_nodes_unchecked(places)?;
+        self.check_references()
+    }
+
+    /// As [`Graph::remove_nodes`], for an edit that puts another maker into the place of the one removed.
+    pub(crate) fn remove_nodes_unchecked(&mut self, places: &HashSet<usize>) -> Result<(), OnnxError> {
         let mut place = 0;
         self.graph.node.retain(|_| {
             place += 1;
             !places.contains(&(place - 1))
         });
-        self.reindex()?;
-        self.check_references()
+        self.reindex()
+    }
+
+    /// Drops the inputs, for a part of a network that does not need them.
+    pub(crate) fn remove_inputs(&mut self) {
+        self.graph.input.clear();
     }
 
     /// Removes nodes, initializers and notes on shapes that no output needs. Inputs stay.
@@ -318,7 +321,7 @@ impl Graph {
     }
 }
 
-fn float_info(name: &str, shape: Option<&[usize]>) -> ValueInfoProto {
+pub(super) fn float_info(name: &str, shape: Option<&[usize]>) -> ValueInfoProto {
     let shape = shape.map(|shape| TensorShapeProto {
         dim: shape
             .iter()

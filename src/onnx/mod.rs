@@ -9,6 +9,7 @@
 mod attributes;
 mod edit;
 mod error;
+mod replace;
 mod values;
 
 #[cfg(test)]
@@ -16,7 +17,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use tract_onnx::prelude::Framework;
 
 pub use attributes::{Attributes, attribute};
@@ -55,6 +56,16 @@ impl Graph {
             .proto_model_for_read(&mut &*bytes)
             .map_err(|error| OnnxError::Syntax { reason: format!("{error:#}") })?;
         Self::from_proto(model)
+    }
+
+    /// A graph of nothing but a float input, to be built up.
+    pub fn empty(name: &str, input: &str, shape: &[usize], opset: i64) -> Self {
+        let mut graph = Self { model: ModelProto::default(), graph: GraphProto::default(), index: Index::default() };
+        graph.model.ir_version = 8;
+        graph.set_opset(opset);
+        name.clone_into(&mut graph.graph.name);
+        graph.graph.input = vec![edit::float_info(input, Some(shape))];
+        graph
     }
 
     /// Checks and indexes a decoded file. `Constant` nodes become initializers and nodes are put in order.
@@ -187,6 +198,18 @@ impl Graph {
         }
         let all = self.graph.value_info.iter().chain(&self.graph.input).chain(&self.graph.output);
         all.filter(|info| info.name == tensor).find_map(values::static_shape)
+    }
+}
+
+/// A node with one output, named like it.
+pub fn node(kind: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+    NodeProto {
+        op_type: kind.to_owned(),
+        name: output.to_owned(),
+        input: inputs.iter().map(|name| (*name).to_owned()).collect(),
+        output: vec![output.to_owned()],
+        attribute,
+        ..Default::default()
     }
 }
 

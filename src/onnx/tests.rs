@@ -6,13 +6,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoPr
 use super::*;
 
 fn node(kind: &str, inputs: &[&str], output: &str) -> NodeProto {
-    NodeProto {
-        op_type: kind.into(),
-        name: format!("{output}_node"),
-        input: inputs.iter().map(|name| (*name).into()).collect(),
-        output: vec![output.into()],
-        ..Default::default()
-    }
+    NodeProto { name: format!("{output}_node"), ..super::node(kind, inputs, output, Vec::new()) }
 }
 
 fn info(name: &str) -> ValueInfoProto {

@@ -3,6 +3,7 @@
 //!
 //! * [`scenes`] renders arctic pictures by seed, with or without an animal.
 //! * [`head`] fits a head on rendered scenes, through a real backbone.
+//! * [`networks`] makes small convolutional networks with random weights.
 //! * [`broker`] is mosquitto as a child process, or an embedded broker where it is not installed.
 //! * [`subscriber`] is an MQTT client from outside, over TCP.
 //! * [`daemon`] is the real binary as a child process, in a temporary world of its own.
@@ -16,6 +17,7 @@ pub mod certificates;
 pub mod daemon;
 pub mod head;
 pub mod ledger;
+pub mod networks;
 pub mod scenes;
 pub mod subscriber;
 

@@ -1,10 +1,11 @@
 """What onnxruntime makes of a network: the reference for arcticd's integer operators.
 
-    python reference.py NETWORK.onnx INPUTS.f32 OUT_FOLDER --output TENSOR [--output TENSOR ...] [--modes exact,default]
+    python reference.py NETWORK.onnx INPUTS.f32 OUT_FOLDER [--output TENSOR ...] [--modes exact,default]
 
 INPUTS holds n pictures, raw little-endian f32 in the layout of the network's input (batch 1). For each mode and tensor the
 script writes n results, raw f32 too, to OUT_FOLDER/MODE.INDEX.f32, and prints one line of JSON: versions, n, and per tensor
-its shape and, where the file quantizes it, that scale. A tensor that is no output of the graph becomes one.
+its shape and, where the file quantizes it, that scale. A tensor that is no output of the graph becomes one; without
+`--output` the graph's own are taken.
 
 Modes. `exact`: the integer kernels without saturation of 16-bit sums. `default`: as users run it; on x86 without VNNI the
 sum of two u8 x s8 products saturates at 16 bits. `float`: nothing fused, the Q and DQ nodes around float operators as the
@@ -62,18 +63,20 @@ def main():
     parser.add_argument("network", type=pathlib.Path)
     parser.add_argument("inputs", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("--output", action="append", required=True, dest="tensors")
+    parser.add_argument("--output", action="append", dest="tensors")
     parser.add_argument("--modes", default="exact,default")
     arguments = parser.parse_args()
 
-    network = cut(arguments.network, arguments.tensors)
+    outputs = [output.name for output in onnx.load(arguments.network).graph.output]
+    tensors = arguments.tensors or outputs
+    network = cut(arguments.network, tensors)
     shapes = None
     for mode in arguments.modes.split(","):
         session = onnxruntime.InferenceSession(network, options(mode), ["CPUExecutionProvider"])
         entrance = session.get_inputs()[0]
         shape = [1, *entrance.shape[1:]]
         inputs = np.fromfile(arguments.inputs, "<f4").reshape(-1, *shape)
-        results = [session.run(arguments.tensors, {entrance.name: picture}) for picture in inputs]
+        results = [session.run(tensors, {entrance.name: picture}) for picture in inputs]
         for index, values in enumerate(zip(*results)):
             np.stack(values).astype("<f4").tofile(arguments.out / f"{mode}.{index}.f32")
         shapes = [list(value.shape) for value in results[0]]
@@ -84,7 +87,7 @@ def main():
         "n": len(inputs),
         "outputs": [
             {"tensor": tensor, "shape": shape, "scale": known.get(tensor)}
-            for tensor, shape in zip(arguments.tensors, shapes)
+            for tensor, shape in zip(tensors, shapes)
         ],
     }))
 

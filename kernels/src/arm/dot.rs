@@ -1,10 +1,10 @@
 //! SDOT matrix tile: four products of signed bytes added to a lane, rows by lane of a register.
 
-use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::levels::{Levels, gather, store};
-use crate::gemm::{Block, Gemm, Tile};
+use super::levels::{Levels, gather};
+use super::tiles;
+use crate::gemm::{Block, Gemm};
 
 /// Seven rows and not eight: pictures of the usual networks have 7 x 7, 14 x 14, ... pixels, and 14 sums leave room for a
 /// row's and a column's registers.
@@ -13,35 +13,13 @@ const COLUMNS: usize = 8;
 const GROUP: usize = 4;
 
 pub(crate) const GEMM: Gemm =
-    Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 1, offset: 128, gather, block };
+    Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 1, widen: None, offset: 128, gather, block };
 
 /// # Safety
 /// As [`Gemm::block`].
 unsafe fn block(block: &Block) {
     // SAFETY: the instruction set was detected before this table was handed out; the rest is passed on.
-    unsafe { tiles(block) }
-}
-
-#[target_feature(enable = "dotprod")]
-unsafe fn tiles(block: &Block) {
-    let levels = Levels::new(block.limits);
-    // SAFETY: bias and scale hold eight columns; the rest is passed on.
-    unsafe {
-        let bias = [vld1q_s32(block.bias), vld1q_s32(block.bias.add(4))];
-        let scale = [vld1q_f32(block.scale), vld1q_f32(block.scale.add(4))];
-        block.each_tile(|tile| {
-            let sums = multiply(tile, bias);
-            // Pairs of rows fill a register of levels.
-            for pair in 0..ROWS / 2 {
-                let (a, b) = (2 * pair, 2 * pair + 1);
-                let bytes = levels.of([sums[a], sums[b]], [scale; 2]);
-                store(vget_low_u8(bytes), tile.out[a], block.columns);
-                store(vget_high_u8(bytes), tile.out[b], block.columns);
-            }
-            let bytes = levels.of([sums[ROWS - 1]; 2], [scale; 2]);
-            store(vget_low_u8(bytes), tile.out[ROWS - 1], block.columns);
-        });
-    }
+    unsafe { whole(block) }
 }
 
 /// All rows (`v0` to `v6`, four products at `$lane`) times eight columns.
@@ -57,14 +35,31 @@ macro_rules! products {
     };
 }
 
-/// Sums of products, the bias included.
 #[target_feature(enable = "dotprod")]
-#[inline]
-unsafe fn multiply(tile: &Tile<ROWS>, bias: [int32x4_t; 2]) -> [[int32x4_t; 2]; ROWS] {
-    let mut sums = [bias; ROWS];
+unsafe fn whole(block: &Block) {
+    let levels = Levels::new(block.limits);
+    // SAFETY: passed on.
+    unsafe { tiles::each::<ROWS, COLUMNS>(block, |rows, out, pitch| multiply(block, &levels, rows, out, pitch)) }
+}
+
+/// Computes a tile; a row's sums are in two registers from `v16` on.
+///
+/// # Safety
+/// The processor has the instruction set, the block is as its fields say, and eight bytes are writable at `out` and at six
+/// further places, `pitch` bytes apart.
+#[inline(always)]
+unsafe fn multiply(block: &Block, levels: &Levels, rows: [*const u8; ROWS], out: *mut u8, pitch: usize) {
     // SAFETY: `groups` groups of four bytes are read of each row and column, four groups at once while there are so many.
     unsafe {
         asm!(
+            ".arch_extension dotprod",
+            "ldp q16, q17, [{bias}]",
+            "ldp q18, q19, [{bias}]",
+            "ldp q20, q21, [{bias}]",
+            "ldp q22, q23, [{bias}]",
+            "ldp q24, q25, [{bias}]",
+            "ldp q26, q27, [{bias}]",
+            "ldp q28, q29, [{bias}]",
             "subs {groups}, {groups}, #4",
             "b.lt 3f",
             "2:",
@@ -99,24 +94,39 @@ unsafe fn multiply(tile: &Tile<ROWS>, bias: [int32x4_t; 2]) -> [[int32x4_t; 2]; 
             "subs {groups}, {groups}, #1",
             "b.ne 4b",
             "5:",
-            row0 = inout(reg) tile.rows[0] => _,
-            row1 = inout(reg) tile.rows[1] => _,
-            row2 = inout(reg) tile.rows[2] => _,
-            row3 = inout(reg) tile.rows[3] => _,
-            row4 = inout(reg) tile.rows[4] => _,
-            row5 = inout(reg) tile.rows[5] => _,
-            row6 = inout(reg) tile.rows[6] => _,
-            weights = inout(reg) tile.weights => _,
-            groups = inout(reg) tile.groups => _,
-            inout("v16") sums[0][0], inout("v17") sums[0][1], inout("v18") sums[1][0], inout("v19") sums[1][1],
-            inout("v20") sums[2][0], inout("v21") sums[2][1], inout("v22") sums[3][0], inout("v23") sums[3][1],
-            inout("v24") sums[4][0], inout("v25") sums[4][1], inout("v26") sums[5][0], inout("v27") sums[5][1],
-            inout("v28") sums[6][0], inout("v29") sums[6][1],
+            "ldp q0, q1, [{scale}]",
+            "ld1 {{v2.16b-v4.16b}}, [{levels}]",
+            levels!((16 17 18 19), (0 1 0 1), (2 3 4)),
+            levels!((20 21 22 23), (0 1 0 1), (2 3 4)),
+            levels!((24 25 26 27), (0 1 0 1), (2 3 4)),
+            levels!((28 29), (0 1), (2 3 4)),
+            "st1 {{v16.8b}}, [{out}], {pitch}",
+            "st1 {{v16.d}}[1], [{out}], {pitch}",
+            "st1 {{v20.8b}}, [{out}], {pitch}",
+            "st1 {{v20.d}}[1], [{out}], {pitch}",
+            "st1 {{v24.8b}}, [{out}], {pitch}",
+            "st1 {{v24.d}}[1], [{out}], {pitch}",
+            "st1 {{v28.8b}}, [{out}]",
+            row0 = inout(reg) rows[0] => _,
+            row1 = inout(reg) rows[1] => _,
+            row2 = inout(reg) rows[2] => _,
+            row3 = inout(reg) rows[3] => _,
+            row4 = inout(reg) rows[4] => _,
+            row5 = inout(reg) rows[5] => _,
+            row6 = inout(reg) rows[6] => _,
+            weights = inout(reg) block.weights => _,
+            groups = inout(reg) block.groups => _,
+            out = inout(reg) out => _,
+            pitch = in(reg) pitch,
+            bias = in(reg) block.bias,
+            scale = in(reg) block.scale,
+            levels = in(reg) levels,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") _,
-            out("v15") _,
-            options(nostack, readonly),
+            out("v15") _, out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _,
+            out("v22") _, out("v23") _, out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _,
+            out("v29") _,
+            options(nostack),
         );
     }
-    sums
 }

@@ -2,19 +2,19 @@
 //!
 //! It multiplies activations as they are, so rows are read where they lie in the picture.
 
-use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::levels::{Levels, store};
-use crate::gemm::{Block, Gemm, Tile};
+use super::levels::Levels;
+use super::tiles;
+use crate::gemm::{Block, Gemm};
 
 /// Five pairs: pictures of 7 x 7, 14 x 14, ... pixels waste few.
 const ROWS: usize = 10;
-const PAIRS: usize = ROWS / 2;
 const COLUMNS: usize = 8;
 const GROUP: usize = 8;
 
-pub(crate) const GEMM: Gemm = Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 1, offset: 0, gather, block };
+pub(crate) const GEMM: Gemm =
+    Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 1, widen: None, offset: 0, gather, block };
 
 /// # Safety
 /// As [`Gemm::gather`].
@@ -27,36 +27,11 @@ unsafe fn gather(from: *const u8, count: usize, to: *mut u8) {
 /// As [`Gemm::block`].
 unsafe fn block(block: &Block) {
     // SAFETY: the instruction set was detected before this table was handed out; the rest is passed on.
-    unsafe { tiles(block) }
-}
-
-#[target_feature(enable = "i8mm")]
-unsafe fn tiles(block: &Block) {
-    let levels = Levels::new(block.limits);
-    // SAFETY: bias and scale hold eight columns; the rest is passed on.
-    unsafe {
-        let scale = [vld1q_f32(block.scale), vld1q_f32(block.scale.add(4))];
-        // Two columns' bias, for two rows.
-        let bias: [int32x4_t; 4] = std::array::from_fn(|pair| {
-            let two = vld1_s32(block.bias.add(2 * pair));
-            vcombine_s32(two, two)
-        });
-        block.each_tile(|tile| {
-            let sums = multiply(tile, bias);
-            for (pair, sums) in sums.into_iter().enumerate() {
-                let wide = sums.map(|sums| vreinterpretq_s64_s32(sums));
-                let first = [vzip1q_s64(wide[0], wide[1]), vzip1q_s64(wide[2], wide[3])];
-                let second = [vzip2q_s64(wide[0], wide[1]), vzip2q_s64(wide[2], wide[3])];
-                let rows = [first, second].map(|row| row.map(|sums| vreinterpretq_s32_s64(sums)));
-                let bytes = levels.of(rows, [scale; 2]);
-                store(vget_low_u8(bytes), tile.out[2 * pair], block.columns);
-                store(vget_high_u8(bytes), tile.out[2 * pair + 1], block.columns);
-            }
-        });
-    }
+    unsafe { whole(block) }
 }
 
 /// A pair of rows in `$rows` times four pairs of columns, in `$w0` to `$w3`.
+#[rustfmt::skip]
 macro_rules! products {
     ($rows:literal, ($($weights:literal)*), ($($sum:literal)*)) => {
         concat!($("usmmla v", $sum, ".4s, v", $rows, ".16b, v", $weights, ".16b\n"),*)
@@ -64,6 +39,7 @@ macro_rules! products {
 }
 
 /// 16 products: loads a pair of rows, sorts their halves, multiplies.
+#[rustfmt::skip]
 macro_rules! pair {
     ($first:literal, $second:literal, $sums:tt) => {
         concat!(
@@ -76,6 +52,7 @@ macro_rules! pair {
 }
 
 /// 8 products.
+#[rustfmt::skip]
 macro_rules! half_pair {
     ($first:literal, $second:literal, $sums:tt) => {
         concat!(
@@ -85,14 +62,54 @@ macro_rules! half_pair {
     };
 }
 
-/// Sums of products, the bias included: per pair of rows and pair of columns two by two.
+/// A pair of rows' sums start with the bias.
+#[rustfmt::skip]
+macro_rules! start {
+    ($a:literal $b:literal $c:literal $d:literal) => {
+        concat!(
+            "zip1 v", $a, ".2d, v0.2d, v0.2d\n zip2 v", $b, ".2d, v0.2d, v0.2d\n",
+            "zip1 v", $c, ".2d, v1.2d, v1.2d\n zip2 v", $d, ".2d, v1.2d, v1.2d\n",
+        )
+    };
+}
+
+/// Sorts the sums of a pair of rows, two by two, into rows; requantizes and writes them.
+#[rustfmt::skip]
+macro_rules! finish {
+    ($a:literal $b:literal $c:literal $d:literal) => {
+        concat!(
+            "zip1 v0.2d, v", $a, ".2d, v", $b, ".2d\n zip1 v1.2d, v", $c, ".2d, v", $d, ".2d\n",
+            "zip2 v2.2d, v", $a, ".2d, v", $b, ".2d\n zip2 v3.2d, v", $c, ".2d, v", $d, ".2d\n",
+            levels!((0 1 2 3), (4 5 4 5), (6 7 8)),
+            "st1 {{v0.8b}}, [{out}], {pitch}\n st1 {{v0.d}}[1], [{out}], {pitch}\n",
+        )
+    };
+}
+
 #[target_feature(enable = "i8mm")]
-#[inline]
-unsafe fn multiply(tile: &Tile<ROWS>, bias: [int32x4_t; 4]) -> [[int32x4_t; 4]; PAIRS] {
-    let mut sums = [bias; PAIRS];
+unsafe fn whole(block: &Block) {
+    let levels = Levels::new(block.limits);
+    // SAFETY: passed on.
+    unsafe { tiles::each::<ROWS, COLUMNS>(block, |rows, out, pitch| multiply(block, &levels, rows, out, pitch)) }
+}
+
+/// Computes a tile; a register from `v12` on holds the sums of two rows and two columns.
+///
+/// # Safety
+/// The processor has the instruction set, the block is as its fields say, and eight bytes are writable at `out` and at nine
+/// further places, `pitch` bytes apart.
+#[inline(always)]
+unsafe fn multiply(block: &Block, levels: &Levels, rows: [*const u8; ROWS], out: *mut u8, pitch: usize) {
     // SAFETY: `groups` groups of eight bytes are read of each row and column, two at once while there are so many.
     unsafe {
         asm!(
+            ".arch_extension i8mm",
+            "ldp q0, q1, [{bias}]",
+            start!(12 13 14 15),
+            start!(16 17 18 19),
+            start!(20 21 22 23),
+            start!(24 25 26 27),
+            start!(28 29 30 31),
             "subs {groups}, {groups}, #2",
             "b.lt 3f",
             "2:",
@@ -114,27 +131,35 @@ unsafe fn multiply(tile: &Tile<ROWS>, bias: [int32x4_t; 4]) -> [[int32x4_t; 4]; 
             half_pair!(6, 7, (24 25 26 27)),
             half_pair!(8, 9, (28 29 30 31)),
             "4:",
-            row0 = inout(reg) tile.rows[0] => _,
-            row1 = inout(reg) tile.rows[1] => _,
-            row2 = inout(reg) tile.rows[2] => _,
-            row3 = inout(reg) tile.rows[3] => _,
-            row4 = inout(reg) tile.rows[4] => _,
-            row5 = inout(reg) tile.rows[5] => _,
-            row6 = inout(reg) tile.rows[6] => _,
-            row7 = inout(reg) tile.rows[7] => _,
-            row8 = inout(reg) tile.rows[8] => _,
-            row9 = inout(reg) tile.rows[9] => _,
-            weights = inout(reg) tile.weights => _,
-            groups = inout(reg) tile.groups => _,
-            inout("v12") sums[0][0], inout("v13") sums[0][1], inout("v14") sums[0][2], inout("v15") sums[0][3],
-            inout("v16") sums[1][0], inout("v17") sums[1][1], inout("v18") sums[1][2], inout("v19") sums[1][3],
-            inout("v20") sums[2][0], inout("v21") sums[2][1], inout("v22") sums[2][2], inout("v23") sums[2][3],
-            inout("v24") sums[3][0], inout("v25") sums[3][1], inout("v26") sums[3][2], inout("v27") sums[3][3],
-            inout("v28") sums[4][0], inout("v29") sums[4][1], inout("v30") sums[4][2], inout("v31") sums[4][3],
+            "ldp q4, q5, [{scale}]",
+            "ld1 {{v6.16b-v8.16b}}, [{levels}]",
+            finish!(12 13 14 15),
+            finish!(16 17 18 19),
+            finish!(20 21 22 23),
+            finish!(24 25 26 27),
+            finish!(28 29 30 31),
+            row0 = inout(reg) rows[0] => _,
+            row1 = inout(reg) rows[1] => _,
+            row2 = inout(reg) rows[2] => _,
+            row3 = inout(reg) rows[3] => _,
+            row4 = inout(reg) rows[4] => _,
+            row5 = inout(reg) rows[5] => _,
+            row6 = inout(reg) rows[6] => _,
+            row7 = inout(reg) rows[7] => _,
+            row8 = inout(reg) rows[8] => _,
+            row9 = inout(reg) rows[9] => _,
+            weights = inout(reg) block.weights => _,
+            groups = inout(reg) block.groups => _,
+            out = inout(reg) out => _,
+            pitch = in(reg) pitch,
+            bias = in(reg) block.bias,
+            scale = in(reg) block.scale,
+            levels = in(reg) levels,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
-            out("v8") _, out("v9") _, out("v10") _, out("v11") _,
-            options(nostack, readonly),
+            out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+            out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _, out("v22") _, out("v23") _,
+            out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+            options(nostack),
         );
     }
-    sums
 }

@@ -1,14 +1,52 @@
 //! Requantization in registers, the same for all 64-bit instruction sets.
 
 use std::arch::aarch64::*;
+use std::arch::asm;
 
 use crate::arithmetic::Limits;
+
+/// In assembly: four vectors of sums and four of scales become 16 levels in the first one; then come [`Levels`]' vectors.
+#[rustfmt::skip]
+macro_rules! levels {
+    (($a:literal $b:literal $c:literal $d:literal), ($($scale:literal)*), ($zero:literal $low:literal $high:literal)) => {
+        concat!(
+            levels!(@each "scvtf v", ".4s, v", ".4s", ($a $b $c $d)),
+            levels!(@scale ($a $b $c $d), ($($scale)*)),
+            levels!(@each "fcvtns v", ".4s, v", ".4s", ($a $b $c $d)),
+            "sqxtn v", $a, ".4h, v", $a, ".4s\n sqxtn v", $c, ".4h, v", $c, ".4s\n",
+            "sqxtn2 v", $a, ".8h, v", $b, ".4s\n sqxtn2 v", $c, ".8h, v", $d, ".4s\n",
+            "sqadd v", $a, ".8h, v", $a, ".8h, v", $zero, ".8h\n sqadd v", $c, ".8h, v", $c, ".8h, v", $zero, ".8h\n",
+            "sqxtun v", $a, ".8b, v", $a, ".8h\n sqxtun2 v", $a, ".16b, v", $c, ".8h\n",
+            "umax v", $a, ".16b, v", $a, ".16b, v", $low, ".16b\n",
+            "umin v", $a, ".16b, v", $a, ".16b, v", $high, ".16b\n",
+        )
+    };
+    // Eight levels, in the lower half.
+    (($a:literal $b:literal), ($($scale:literal)*), ($zero:literal $low:literal $high:literal)) => {
+        concat!(
+            levels!(@each "scvtf v", ".4s, v", ".4s", ($a $b)),
+            levels!(@scale ($a $b), ($($scale)*)),
+            levels!(@each "fcvtns v", ".4s, v", ".4s", ($a $b)),
+            "sqxtn v", $a, ".4h, v", $a, ".4s\n sqxtn2 v", $a, ".8h, v", $b, ".4s\n",
+            "sqadd v", $a, ".8h, v", $a, ".8h, v", $zero, ".8h\n sqxtun v", $a, ".8b, v", $a, ".8h\n",
+            "umax v", $a, ".8b, v", $a, ".8b, v", $low, ".8b\n",
+            "umin v", $a, ".8b, v", $a, ".8b, v", $high, ".8b\n",
+        )
+    };
+    (@each $left:literal, $middle:literal, $right:literal, ($($v:literal)*)) => {
+        concat!($($left, $v, $middle, $v, $right, "\n"),*)
+    };
+    (@scale ($($v:literal)*), ($($scale:literal)*)) => {
+        concat!($("fmul v", $v, ".4s, v", $v, ".4s, v", $scale, ".4s\n"),*)
+    };
+}
 
 /// [`Limits`] as vectors of integers.
 ///
 /// `fcvtns` rounds half to even and saturates, and so does each step of narrowing. As the limits are integers, clamping
 /// the narrowed levels gives what [`Limits::level`] gets by clamping before it rounds.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(super) struct Levels {
     zero: int16x8_t,
     low: uint8x16_t,
@@ -45,24 +83,6 @@ impl Levels {
     }
 }
 
-/// Writes the first `columns` of eight levels a row.
-///
-/// # Safety
-/// `out` is writable for `columns` bytes.
-#[inline(always)]
-pub(super) unsafe fn store(levels: uint8x8_t, out: *mut u8, columns: usize) {
-    // SAFETY: the caller vouches for `columns` bytes; the buffer holds eight.
-    unsafe {
-        if columns >= 8 {
-            vst1_u8(out, levels);
-        } else {
-            let mut bytes = [0_u8; 8];
-            vst1_u8(bytes.as_mut_ptr(), levels);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), out, columns);
-        }
-    }
-}
-
 /// Activations minus 128, as signed bytes.
 ///
 /// # Safety
@@ -72,18 +92,35 @@ pub(super) unsafe fn gather(from: *const u8, count: usize, to: *mut u8) {
     unsafe {
         let sign = vdupq_n_u8(0x80);
         if count >= 16 {
-            let mut at = 0;
-            while at + 64 <= count {
-                let x = vld1q_u8_x4(from.add(at));
-                let y =
-                    uint8x16x4_t(veorq_u8(x.0, sign), veorq_u8(x.1, sign), veorq_u8(x.2, sign), veorq_u8(x.3, sign));
-                vst1q_u8_x4(to.add(at), y);
-                at += 64;
-            }
-            while at + 16 <= count {
-                vst1q_u8(to.add(at), veorq_u8(vld1q_u8(from.add(at)), sign));
-                at += 16;
-            }
+            asm!(
+                "subs {left}, {left}, #64",
+                "b.lt 3f",
+                "2:",
+                "ld1 {{v0.16b-v3.16b}}, [{from}], #64",
+                "eor v0.16b, v0.16b, {sign:v}.16b",
+                "eor v1.16b, v1.16b, {sign:v}.16b",
+                "eor v2.16b, v2.16b, {sign:v}.16b",
+                "eor v3.16b, v3.16b, {sign:v}.16b",
+                "subs {left}, {left}, #64",
+                "st1 {{v0.16b-v3.16b}}, [{to}], #64",
+                "b.ge 2b",
+                "3:",
+                "adds {left}, {left}, #48",
+                "b.lt 5f",
+                "4:",
+                "ldr q0, [{from}], #16",
+                "eor v0.16b, v0.16b, {sign:v}.16b",
+                "subs {left}, {left}, #16",
+                "str q0, [{to}], #16",
+                "b.ge 4b",
+                "5:",
+                from = inout(reg) from => _,
+                to = inout(reg) to => _,
+                left = inout(reg) count => _,
+                sign = in(vreg) sign,
+                out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+                options(nostack),
+            );
             // The last vector may overlap what was written before.
             let at = count - 16;
             vst1q_u8(to.add(at), veorq_u8(vld1q_u8(from.add(at)), sign));

@@ -1,178 +1,146 @@
 //! NEON depthwise convolution: 16 channels at once, two taps' products a 16-bit lane, then into 32 bits.
 
 use std::arch::aarch64::*;
+use std::arch::asm;
 
-use super::levels::Levels;
+use super::levels::{Levels, gather};
+use super::{LANES, blocks, pack_depthwise};
 use crate::depthwise::{Channels, Taps};
 
-const LANES: usize = 16;
-/// Pixels computed at once in the middle of a row; weights are loaded once for them.
-const PIXELS: usize = 4;
-
-pub(crate) const DEPTHWISE: Channels = Channels { lanes: LANES, offset: 128, pack, run };
-
-/// First channel of each block; the last block overlaps the one before, so that no lane is without a channel.
-fn blocks(channels: usize) -> impl Iterator<Item = usize> {
-    (0..channels).step_by(LANES).map(move |first| first.min(channels - LANES))
-}
-
-/// Per block and tap: the 16 channels' weights.
-fn pack(weights: &[i8], taps: usize, channels: usize, packed: &mut [u8]) {
-    let places = blocks(channels).flat_map(|first| (0..taps).map(move |tap| tap * channels + first));
-    for (from, target) in places.zip(packed.chunks_exact_mut(LANES)) {
-        for (target, weight) in target.iter_mut().zip(&weights[from..from + LANES]) {
-            *target = *weight as u8;
-        }
-    }
-}
+/// Any window.
+pub(super) const ANY: Channels =
+    Channels { lanes: LANES, offset: 128, gather: Some(gather), pack: pack_depthwise, run: any };
+/// 3 x 3, side by side.
+pub(super) const SQUARE: Channels = Channels { run: square, ..ANY };
+/// 3 x 3, every other column.
+pub(super) const SQUARE_2: Channels = Channels { run: square_2, ..ANY };
 
 /// # Safety
 /// As [`Channels::run`].
-unsafe fn run(taps: &Taps) {
+unsafe fn any(taps: &Taps) {
+    let levels = Levels::new(taps.limits);
     for (block, first) in blocks(taps.channels).enumerate() {
-        // SAFETY: a block's 16 channels lie within each tap's `channels`, and pixels within `count`.
+        // SAFETY: a block's 16 channels lie within each tap's `channels` and in the packed arrays, pixels within `count`.
         unsafe {
-            let block = Lanes {
-                taps,
-                first,
-                weights: taps.weights.add(block * taps.taps * LANES).cast(),
-                levels: Levels::new(taps.limits),
-            };
-            // With step one, neighbours share the pixels of their windows' rows.
-            let square = taps.taps == 9 && taps.width == 3 && taps.step == taps.channels;
-            let mut pixel = 0;
-            while pixel + PIXELS <= taps.count {
-                if square {
-                    block.square(pixel)
-                } else {
-                    block.pixels::<PIXELS>(pixel)
+            let weights = taps.weights.add(block * taps.taps * LANES).cast::<i8>();
+            let bias: [_; 4] = std::array::from_fn(|quarter| vld1q_s32(taps.bias.add(first + 4 * quarter)));
+            let scale: [_; 4] = std::array::from_fn(|quarter| vld1q_f32(taps.scale.add(first + 4 * quarter)));
+            for pixel in 0..taps.count {
+                let offset = pixel * taps.step + first;
+                let mut sums = bias;
+                for (tap, start) in taps.starts.iter().enumerate().take(taps.taps) {
+                    let x = vld1q_s8(start.add(offset).cast());
+                    let weights = vld1q_s8(weights.add(tap * LANES));
+                    let low = vmull_s8(vget_low_s8(x), vget_low_s8(weights));
+                    let high = vmull_high_s8(x, weights);
+                    sums[0] = vaddw_s16(sums[0], vget_low_s16(low));
+                    sums[1] = vaddw_high_s16(sums[1], low);
+                    sums[2] = vaddw_s16(sums[2], vget_low_s16(high));
+                    sums[3] = vaddw_high_s16(sums[3], high);
                 }
-                pixel += PIXELS;
-            }
-            while pixel < taps.count {
-                block.pixels::<1>(pixel);
-                pixel += 1;
+                let [a, b, c, d] = sums;
+                let bytes = levels.of([[a, b], [c, d]], [[scale[0], scale[1]], [scale[2], scale[3]]]);
+                vst1q_u8(taps.out.add(pixel * taps.channels + first), bytes);
             }
         }
     }
 }
 
-/// 16 channels.
-struct Lanes<'a> {
-    taps: &'a Taps,
-    first: usize,
-    weights: *const i8,
-    levels: Levels,
+/// Loads a column of the windows into three registers.
+#[rustfmt::skip]
+macro_rules! load_column {
+    ($a:literal $b:literal $c:literal) => {
+        concat!(
+            "ld1 {{v", $a, ".16b}}, [{row0}], {channels}\n",
+            "ld1 {{v", $b, ".16b}}, [{row1}], {channels}\n",
+            "ld1 {{v", $c, ".16b}}, [{row2}], {channels}\n",
+        )
+    };
 }
 
-type Sums = [int32x4_t; 4];
+/// Adds a tap's products (`$x` times `$w`), or those of two taps, to the sums in `v18` to `v21`.
+#[rustfmt::skip]
+macro_rules! taps {
+    ($x:literal $w:literal $(, $y:literal $v:literal)?) => {
+        concat!(
+            "smull v22.8h, v", $x, ".8b, v", $w, ".8b\n smull2 v23.8h, v", $x, ".16b, v", $w, ".16b\n",
+            $("smlal v22.8h, v", $y, ".8b, v", $v, ".8b\n smlal2 v23.8h, v", $y, ".16b, v", $v, ".16b\n",)?
+            "saddw v18.4s, v18.4s, v22.4h\n saddw2 v19.4s, v19.4s, v22.8h\n",
+            "saddw v20.4s, v20.4s, v23.4h\n saddw2 v21.4s, v21.4s, v23.8h\n",
+        )
+    };
+}
 
-impl Lanes<'_> {
-    /// Activations minus 128.
-    ///
-    /// # Safety
-    /// 16 bytes are readable at `at`.
-    #[inline(always)]
-    unsafe fn load(at: *const u8) -> int8x16_t {
-        // SAFETY: the caller's.
-        unsafe { vreinterpretq_s8_u8(veorq_u8(vld1q_u8(at), vdupq_n_u8(0x80))) }
-    }
+/// A pixel from three columns of the picture; `v9` to `v17` are the weights, row by row.
+#[rustfmt::skip]
+macro_rules! pixel {
+    (($a:literal $d:literal $g:literal) ($b:literal $e:literal $h:literal) ($c:literal $f:literal $i:literal)) => {
+        concat!(
+            "ld1 {{v18.4s-v21.4s}}, [{bias}]\n",
+            taps!($a 9, $b 10), taps!($c 11, $d 12), taps!($e 13, $f 14), taps!($g 15, $h 16), taps!($i 17),
+            "ld1 {{v24.4s-v27.4s}}, [{scale}]\n",
+            levels!((18 19 20 21), (24 25 26 27), (28 29 30)),
+            "st1 {{v18.16b}}, [{out}], {channels}\n",
+            "subs {count}, {count}, #1\n",
+        )
+    };
+}
 
-    /// Adds the products of one or two taps.
-    #[inline(always)]
-    fn add(sums: &mut Sums, taps: [int8x16_t; 2], weights: [int8x16_t; 2], count: usize) {
-        // SAFETY: every aarch64 processor that Rust supports has NEON.
-        unsafe {
-            let mut low = vmull_s8(vget_low_s8(taps[0]), vget_low_s8(weights[0]));
-            let mut high = vmull_high_s8(taps[0], weights[0]);
-            if count == 2 {
-                low = vmlal_s8(low, vget_low_s8(taps[1]), vget_low_s8(weights[1]));
-                high = vmlal_high_s8(high, taps[1], weights[1]);
-            }
-            sums[0] = vaddw_s16(sums[0], vget_low_s16(low));
-            sums[1] = vaddw_high_s16(sums[1], low);
-            sums[2] = vaddw_s16(sums[2], vget_low_s16(high));
-            sums[3] = vaddw_high_s16(sums[3], high);
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn bias(&self) -> Sums {
-        // SAFETY: bias is padded to a multiple of 16.
-        unsafe { std::array::from_fn(|quarter| vld1q_s32(self.taps.bias.add(self.first + 4 * quarter))) }
-    }
-
-    /// Requantizes and writes a pixel.
-    #[inline(always)]
-    unsafe fn finish(&self, sums: Sums, pixel: usize) {
-        // SAFETY: scale is padded to a multiple of 16, and the block's channels of the pixel are there.
-        unsafe {
-            let scale: [_; 4] = std::array::from_fn(|quarter| vld1q_f32(self.taps.scale.add(self.first + 4 * quarter)));
-            let [a, b, c, d] = sums;
-            let bytes = self.levels.of([[a, b], [c, d]], [[scale[0], scale[1]], [scale[2], scale[3]]]);
-            vst1q_u8(self.taps.out.add(pixel * self.taps.channels + self.first), bytes);
-        }
-    }
-
-    /// `COUNT` pixels of any window.
-    #[inline(always)]
-    unsafe fn pixels<const COUNT: usize>(&self, pixel: usize) {
-        // SAFETY: the driver vouches for all taps of these pixels.
-        unsafe {
-            let mut sums = [self.bias(); COUNT];
-            let offset = pixel * self.taps.step + self.first;
-            let mut tap = 0;
-            while tap < self.taps.taps {
-                let count = (self.taps.taps - tap).min(2);
-                // A last tap without a partner is not counted twice.
-                let other = tap + count - 1;
-                let weights = [tap, other].map(|tap| vld1q_s8(self.weights.add(tap * LANES)));
-                let starts = [tap, other].map(|tap| self.taps.starts[tap].add(offset));
-                for (pixel, sums) in sums.iter_mut().enumerate() {
-                    let taps = starts.map(|start| Self::load(start.add(pixel * self.taps.step)));
-                    if count == 2 { Self::add(sums, taps, weights, 2) } else { Self::add(sums, taps, weights, 1) }
+/// A kernel for 3 x 3 windows: columns stay in registers while windows need them, so that the loop's body comes as often as
+/// it takes until they are back in their places.
+#[rustfmt::skip]
+macro_rules! square {
+    ($name:ident, $($body:expr),*) => {
+        /// # Safety
+        /// As [`Channels::run`], and the window is the one that the name says.
+        unsafe fn $name(taps: &Taps) {
+            let levels = Levels::new(taps.limits);
+            for (block, first) in blocks(taps.channels).enumerate() {
+                // SAFETY: a block's 16 channels lie within each pixel's `channels` and in the packed arrays. Lines hold
+                // all windows of `count` pixels, there is at least one.
+                unsafe {
+                    asm!(
+                        "ld1 {{v9.16b-v12.16b}}, [{weights}], #64",
+                        "ld1 {{v13.16b-v16.16b}}, [{weights}], #64",
+                        "ldr q17, [{weights}]",
+                        "ld1 {{v28.16b-v30.16b}}, [{levels}]",
+                        $($body,)*
+                        weights = inout(reg) taps.weights.add(block * taps.taps * LANES) => _,
+                        row0 = inout(reg) taps.starts[0].add(first) => _,
+                        row1 = inout(reg) taps.starts[3].add(first) => _,
+                        row2 = inout(reg) taps.starts[6].add(first) => _,
+                        out = inout(reg) taps.out.add(first) => _,
+                        count = inout(reg) taps.count => _,
+                        bias = in(reg) taps.bias.add(first),
+                        scale = in(reg) taps.scale.add(first),
+                        channels = in(reg) taps.channels,
+                        levels = in(reg) &raw const levels,
+                        out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _,
+                        out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _,
+                        out("v14") _, out("v15") _, out("v16") _, out("v17") _, out("v18") _, out("v19") _,
+                        out("v20") _, out("v21") _, out("v22") _, out("v23") _, out("v24") _, out("v25") _,
+                        out("v26") _, out("v27") _, out("v28") _, out("v29") _, out("v30") _,
+                        options(nostack),
+                    );
                 }
-                tap += 2;
-            }
-            for (at, sums) in sums.into_iter().enumerate() {
-                self.finish(sums, pixel + at);
             }
         }
-    }
-
-    /// [`PIXELS`] pixels of a 3 x 3 window with step one.
-    #[inline(always)]
-    unsafe fn square(&self, pixel: usize) {
-        // SAFETY: as above; a row of the windows is `PIXELS + 2` pixels of the picture side by side.
-        unsafe {
-            let mut sums = [self.bias(); PIXELS];
-            let offset = pixel * self.taps.step + self.first;
-            let row = |y: usize| -> [int8x16_t; PIXELS + 2] {
-                let start = self.taps.starts[3 * y].add(offset);
-                std::array::from_fn(|x| Self::load(start.add(x * self.taps.channels)))
-            };
-            let weight = |tap: usize| vld1q_s8(self.weights.add(tap * LANES));
-            let top = row(0);
-            for (x, sums) in sums.iter_mut().enumerate() {
-                Self::add(sums, [top[x], top[x + 1]], [weight(0), weight(1)], 2);
-            }
-            let middle = row(1);
-            for (x, sums) in sums.iter_mut().enumerate() {
-                Self::add(sums, [top[x + 2], middle[x]], [weight(2), weight(3)], 2);
-            }
-            for (x, sums) in sums.iter_mut().enumerate() {
-                Self::add(sums, [middle[x + 1], middle[x + 2]], [weight(4), weight(5)], 2);
-            }
-            let bottom = row(2);
-            for (x, sums) in sums.iter_mut().enumerate() {
-                Self::add(sums, [bottom[x], bottom[x + 1]], [weight(6), weight(7)], 2);
-            }
-            for (x, sums) in sums.iter_mut().enumerate() {
-                Self::add(sums, [bottom[x + 2]; 2], [weight(8); 2], 1);
-            }
-            for (at, sums) in sums.into_iter().enumerate() {
-                self.finish(sums, pixel + at);
-            }
-        }
-    }
+    };
 }
+
+square!(
+    square,
+    concat!(load_column!(0 1 2), load_column!(3 4 5), "2:"),
+    concat!(load_column!(6 7 8), pixel!((0 1 2) (3 4 5) (6 7 8)), "b.eq 3f"),
+    concat!(load_column!(0 1 2), pixel!((3 4 5) (6 7 8) (0 1 2)), "b.eq 3f"),
+    concat!(load_column!(3 4 5), pixel!((6 7 8) (0 1 2) (3 4 5)), "b.ne 2b"),
+    "3:"
+);
+
+square!(
+    square_2,
+    concat!(load_column!(0 1 2), "2:"),
+    concat!(load_column!(3 4 5), load_column!(6 7 8), pixel!((0 1 2) (3 4 5) (6 7 8)), "b.eq 3f"),
+    concat!(load_column!(3 4 5), load_column!(0 1 2), pixel!((6 7 8) (3 4 5) (0 1 2)), "b.ne 2b"),
+    "3:"
+);

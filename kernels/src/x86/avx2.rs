@@ -3,6 +3,7 @@
 //! `vpmaddubsw`, which multiplies bytes, saturates its pair sums: 255 * 127 * 2 does not fit 16 bits. Widening is exact, and
 //! on cores with two multiplier pipes no slower, as `vpmaddubsw` needs a second multiplication to get to 32 bits.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use crate::arithmetic::Limits;
@@ -12,13 +13,39 @@ const ROWS: usize = 6;
 const COLUMNS: usize = 16;
 const GROUP: usize = 2;
 
-pub(crate) const GEMM: Gemm = Gemm { rows: ROWS, columns: COLUMNS, group: GROUP, element: 2, offset: 0, gather, block };
+pub(crate) const GEMM: Gemm = Gemm {
+    rows: ROWS,
+    columns: COLUMNS,
+    group: GROUP,
+    element: 2,
+    widen: Some(widen_weights),
+    offset: 0,
+    gather,
+    block,
+};
 
 /// # Safety
 /// As [`Gemm::gather`].
 unsafe fn gather(from: *const u8, count: usize, to: *mut u8) {
     // SAFETY: the instruction set was detected before this table was handed out; the rest is passed on.
     unsafe { widen(from, count, to) }
+}
+
+/// # Safety
+/// As [`Gemm::widen`].
+unsafe fn widen_weights(from: *const u8, count: usize, to: *mut u8) {
+    #[target_feature(enable = "avx2")]
+    unsafe fn whole(from: *const u8, count: usize, to: *mut u8) {
+        // SAFETY: every access stays below `count`, a multiple of 32.
+        unsafe {
+            for at in (0..count).step_by(16) {
+                let bytes = _mm_loadu_si128(from.add(at).cast());
+                _mm256_store_si256(to.add(2 * at).cast(), _mm256_cvtepi8_epi16(bytes));
+            }
+        }
+    }
+    // SAFETY: as above; a group holds 16 columns of two weights.
+    unsafe { whole(from, count, to) }
 }
 
 #[target_feature(enable = "avx2")]
@@ -60,7 +87,12 @@ unsafe fn tiles<const N: usize>(block: &Block) {
     let levels = Levels::new(block.limits);
     // SAFETY: passed on.
     unsafe {
-        let rest = block.whole_tiles(|tile| multiply::<ROWS, N>(tile, levels));
+        // Miri knows no assembly.
+        let rest = if N == 2 && !cfg!(miri) {
+            block.whole_tiles(|tile| finish(tile, levels, whole_sums(tile)))
+        } else {
+            block.whole_tiles(|tile| multiply::<ROWS, N>(tile, levels))
+        };
         match rest.count {
             ..=2 => rest.each_tile(|tile| multiply::<2, N>(tile, levels)),
             3..=4 => rest.each_tile(|tile| multiply::<4, N>(tile, levels)),
@@ -71,8 +103,16 @@ unsafe fn tiles<const N: usize>(block: &Block) {
 
 #[inline(always)]
 unsafe fn multiply<const ROWS: usize, const N: usize>(tile: &Tile<ROWS>, levels: Levels) {
-    // SAFETY: rows hold `groups` pairs, weights `groups` groups of 16 pairs (two vectors), bias and scale 16 values.
-    // It is inlined where AVX2 is enabled.
+    // SAFETY: passed on.
+    unsafe {
+        finish::<ROWS, N>(tile, levels, sums(tile));
+    }
+}
+
+/// The sums of a tile whose rows may lie anywhere.
+#[inline(always)]
+unsafe fn sums<const ROWS: usize, const N: usize>(tile: &Tile<ROWS>) -> [[__m256i; N]; ROWS] {
+    // SAFETY: rows hold `groups` pairs, weights `groups` groups of 16 pairs (two vectors), bias 16 values.
     unsafe {
         let bias: [__m256i; N] = std::array::from_fn(|n| _mm256_loadu_si256(tile.bias.add(8 * n).cast()));
         let mut sums = [bias; ROWS];
@@ -88,6 +128,105 @@ unsafe fn multiply<const ROWS: usize, const N: usize>(tile: &Tile<ROWS>, levels:
                 }
             }
         }
+        sums
+    }
+}
+
+/// Products of one group of a whole tile: `$a` and `$b` are displacements into rows and weights.
+macro_rules! group {
+    ($a:literal, $b:literal, $c:literal) => {
+        concat!(
+            "vmovdqa {u}, [{weights} + ",
+            $b,
+            "]\n",
+            "vmovdqa {v}, [{weights} + ",
+            $c,
+            "]\n",
+            row!("{s00}", "{s01}", "[{first} + ", $a),
+            row!("{s10}", "{s11}", "[{first} + {stride} + ", $a),
+            row!("{s20}", "{s21}", "[{first} + 2 * {stride} + ", $a),
+            row!("{s30}", "{s31}", "[{fourth} + ", $a),
+            row!("{s40}", "{s41}", "[{fourth} + {stride} + ", $a),
+            row!("{s50}", "{s51}", "[{fourth} + 2 * {stride} + ", $a),
+        )
+    };
+}
+
+macro_rules! row {
+    ($left:literal, $right:literal, $address:literal, $a:literal) => {
+        concat!(
+            "vpbroadcastd {pair}, dword ptr ",
+            $address,
+            $a,
+            "]\n",
+            "vpmaddwd {product}, {pair}, {u}\n",
+            "vpaddd ",
+            $left,
+            ", ",
+            $left,
+            ", {product}\n",
+            "vpmaddwd {pair}, {pair}, {v}\n",
+            "vpaddd ",
+            $right,
+            ", ",
+            $right,
+            ", {pair}\n",
+        )
+    };
+}
+
+/// The sums of a whole tile, whose rows lie `stride` bytes apart. In assembly, as compilers spend a fifth of the
+/// instructions on the rows' addresses: the loop is bound by how many are issued.
+#[target_feature(enable = "avx2")]
+unsafe fn whole_sums(tile: &Tile<ROWS>) -> [[__m256i; 2]; ROWS] {
+    let stride = tile.rows[1] as usize - tile.rows[0] as usize;
+    // SAFETY: as for `sums`; the assembly reads `groups` pairs of each row and `groups` groups of weights, and writes
+    // registers only. `groups` is at least 1.
+    unsafe {
+        let bias = [_mm256_loadu_si256(tile.bias.cast()), _mm256_loadu_si256(tile.bias.add(8).cast())];
+        let mut sums = [bias; ROWS];
+        let [[s00, s01], [s10, s11], [s20, s21], [s30, s31], [s40, s41], [s50, s51]] = &mut sums;
+        asm!(
+            "shr {pairs}, 1",
+            "jz 3f",
+            ".p2align 5",
+            "2:",
+            group!("0", "0", "32"),
+            group!("4", "64", "96"),
+            "add {first}, 8",
+            "add {fourth}, 8",
+            "add {weights}, 128",
+            "dec {pairs}",
+            "jnz 2b",
+            "3:",
+            "test {groups}, 1",
+            "jz 4f",
+            group!("0", "0", "32"),
+            "4:",
+            pairs = inout(reg) tile.groups => _,
+            groups = in(reg) tile.groups,
+            first = inout(reg) tile.rows[0] => _,
+            fourth = inout(reg) tile.rows[3] => _,
+            weights = inout(reg) tile.weights => _,
+            stride = in(reg) stride,
+            s00 = inout(ymm_reg) *s00, s01 = inout(ymm_reg) *s01,
+            s10 = inout(ymm_reg) *s10, s11 = inout(ymm_reg) *s11,
+            s20 = inout(ymm_reg) *s20, s21 = inout(ymm_reg) *s21,
+            s30 = inout(ymm_reg) *s30, s31 = inout(ymm_reg) *s31,
+            s40 = inout(ymm_reg) *s40, s41 = inout(ymm_reg) *s41,
+            s50 = inout(ymm_reg) *s50, s51 = inout(ymm_reg) *s51,
+            u = out(ymm_reg) _, v = out(ymm_reg) _, pair = out(ymm_reg) _, product = out(ymm_reg) _,
+            options(nostack, readonly),
+        );
+        sums
+    }
+}
+
+/// Requantizes and stores a tile's sums.
+#[inline(always)]
+unsafe fn finish<const ROWS: usize, const N: usize>(tile: &Tile<ROWS>, levels: Levels, sums: [[__m256i; N]; ROWS]) {
+    // SAFETY: scale holds 16 values, each row of results `columns` bytes. It is inlined where AVX2 is enabled.
+    unsafe {
         let scale: [__m256; N] = std::array::from_fn(|n| _mm256_loadu_ps(tile.scale.add(8 * n)));
         // Four vectors are packed at once: those of two rows, or of four.
         for first in (0..ROWS).step_by(4 / N) {

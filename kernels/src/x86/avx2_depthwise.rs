@@ -12,7 +12,7 @@ const LANES: usize = 32;
 /// Bytes of the weights of a pair of taps for [`LANES`] channels.
 const PAIR_BYTES: usize = 4 * LANES;
 
-pub(crate) const DEPTHWISE: Channels = Channels { lanes: LANES, offset: 0, pack, run };
+pub(crate) const DEPTHWISE: Channels = Channels { lanes: LANES, offset: 0, gather: None, pack, run };
 
 /// First channel of each block; the last block overlaps the one before, so that no lane is without a channel.
 fn blocks(channels: usize) -> impl Iterator<Item = usize> {

@@ -16,6 +16,7 @@ pub(crate) const GEMM: Gemm = Gemm {
     columns: VECTORS * Zmm::COUNT,
     group: GROUP,
     element: 1,
+    widen: None,
     offset: 0,
     gather: super::avx_vnni::gather,
     block,
@@ -37,7 +38,7 @@ unsafe fn block(block: &Block) {
 const WIDE: usize = 64;
 const NARROW: usize = 32;
 
-pub(crate) const DEPTHWISE: Channels = Channels { lanes: NARROW, offset: 0, pack, run };
+pub(crate) const DEPTHWISE: Channels = Channels { lanes: NARROW, offset: 0, gather: None, pack, run };
 
 /// Blocks of 64 channels, and a last one of 64 or 32 that overlaps them rather than have lanes without a channel.
 fn blocks(channels: usize) -> impl Iterator<Item = (usize, usize)> {

@@ -11,8 +11,16 @@ use crate::gemm::{Block, Gemm};
 /// 12 of 16 registers hold sums.
 const ROWS: usize = 4;
 
-pub(crate) const GEMM: Gemm =
-    Gemm { rows: ROWS, columns: VECTORS * Ymm::<false>::COUNT, group: GROUP, element: 1, offset: 0, gather, block };
+pub(crate) const GEMM: Gemm = Gemm {
+    rows: ROWS,
+    columns: VECTORS * Ymm::<false>::COUNT,
+    group: GROUP,
+    element: 1,
+    widen: None,
+    offset: 0,
+    gather,
+    block,
+};
 
 /// Bytes are multiplied as they come.
 ///
@@ -38,7 +46,7 @@ unsafe fn block(block: &Block) {
 /// Channels of a block.
 const CHANNELS: usize = 32;
 
-pub(crate) const DEPTHWISE: Channels = Channels { lanes: CHANNELS, offset: 0, pack, run };
+pub(crate) const DEPTHWISE: Channels = Channels { lanes: CHANNELS, offset: 0, gather: None, pack, run };
 
 /// First channel of each block; the last block overlaps the one before, so that no lane is without a channel.
 fn blocks(channels: usize) -> impl Iterator<Item = usize> {

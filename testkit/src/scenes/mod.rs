@@ -6,7 +6,7 @@
 mod animals;
 mod background;
 mod canvas;
-mod random;
+pub(crate) mod random;
 
 use anyhow::{Context, Result};
 use arcticd::frame::Pixels;

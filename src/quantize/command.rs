@@ -1,0 +1,160 @@
+//! `arcticd backbone quantize`: files in, files out.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::{Method, Options, Photos, Progress, quantize};
+use crate::cli::{Quantize, RangeMethod};
+use crate::exit_code::ExitCode;
+use crate::frame::{Filter, Fit};
+use crate::model::source::{self, Origin};
+use crate::model::{BackboneManifest, Channels, Input, Layout, Output, Pooling, Preprocessing};
+use crate::onnx::Graph;
+
+/// Runs the command and prints its report.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub fn run(call: &Quantize) -> Result<ExitCode> {
+    let network = call.network.display();
+    let onnx = std::fs::read(&call.network).with_context(|| format!("network {network}"))?;
+    let manifest = manifest(call, &onnx)?;
+    let head = call.head.as_ref().map(|head| source::head(&Origin::Path(head.clone()))).transpose()?;
+    if let Some(head) = &head
+        && head.manifest().backbone.features != manifest.output.features
+    {
+        bail!(
+            "head {} takes {} features, the backbone gives {}",
+            head.title(),
+            head.manifest().backbone.features,
+            manifest.output.features
+        );
+    }
+    let out = Out::at(&call.output)?;
+    let progress = Progress::on_terminal();
+    let photos = Photos::load(&call.calibrate, &manifest.input, call.photos as usize, &progress)?;
+    for (file, reason) in &photos.skipped {
+        eprintln!("arcticd: {}: {reason}; skipped", file.display());
+    }
+    let options = Options {
+        methods: methods(call.method),
+        equalize: !call.no_equalize,
+        correct_bias: !call.no_bias_correction,
+        weights_only: call.weights_only,
+    };
+    let mut quantized =
+        quantize(&onnx, &manifest, &photos, head.as_ref(), &options, &progress).with_context(|| network.to_string())?;
+    quantized.manifest.file = out.file_name;
+    let text = toml::to_string(&quantized.manifest).context("the manifest can't be written as TOML")?;
+    write(&call.output, &quantized.onnx)?;
+    write(&out.manifest, text.as_bytes())?;
+    if call.json {
+        println!("{}", serde_json::to_string(&quantized.report)?);
+    } else {
+        println!("{}", quantized.report);
+        println!("{} and {} written", call.output.display(), out.manifest.display());
+    }
+    Ok(if photos.skipped.is_empty() { ExitCode::Ok } else { ExitCode::SomeFailed })
+}
+
+fn methods(method: RangeMethod) -> Vec<Method> {
+    match method {
+        RangeMethod::Auto => Method::ALL.to_vec(),
+        RangeMethod::Minmax => vec![Method::MinMax],
+        RangeMethod::Percentile => vec![Method::Percentile99999, Method::Percentile9999, Method::Percentile999],
+        RangeMethod::Mse => vec![Method::Mse],
+    }
+}
+
+/// Where the result goes.
+struct Out {
+    file_name: String,
+    manifest: PathBuf,
+}
+
+impl Out {
+    fn at(output: &Path) -> Result<Self> {
+        let file_name = output.file_name().and_then(|name| name.to_str());
+        let file_name = file_name.with_context(|| format!("{}: not a file name", output.display()))?.to_owned();
+        let manifest = output.with_extension("toml");
+        if manifest == output {
+            bail!("{}: ends in .toml, where the manifest is to go; choose another ending", output.display());
+        }
+        Ok(Self { file_name, manifest })
+    }
+}
+
+/// Writes beside the target and renames, so that a full disk leaves no half file under the name.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    std::fs::write(&new, bytes).with_context(|| new.display().to_string())?;
+    std::fs::rename(&new, path).with_context(|| path.display().to_string())
+}
+
+/// The manifest given, the one beside the network, or one made of the flags.
+fn manifest(call: &Quantize, onnx: &[u8]) -> Result<BackboneManifest> {
+    let beside = call.network.with_extension("toml");
+    let flags = call.size.is_some() || call.preprocessing.is_some() || call.cut.is_some();
+    let path = match &call.manifest {
+        Some(path) => path,
+        None if !flags && beside.is_file() => &beside,
+        None => return from_flags(call, onnx),
+    };
+    let text = std::fs::read_to_string(path).with_context(|| format!("manifest {}", path.display()))?;
+    let manifest = BackboneManifest::parse(&text).with_context(|| path.display().to_string())?;
+    let found = super::measure::digest(onnx);
+    if !manifest.sha256.eq_ignore_ascii_case(&found) {
+        bail!(
+            "{} describes another file: it says sha256 {}, {} has {found}",
+            path.display(),
+            manifest.sha256,
+            call.network.display()
+        );
+    }
+    Ok(manifest)
+}
+
+fn from_flags(call: &Quantize, onnx: &[u8]) -> Result<BackboneManifest> {
+    let network = call.network.display();
+    let (Some(size), Some(recipe)) = (call.size, &call.preprocessing) else {
+        let beside = call.network.with_extension("toml");
+        bail!("there is no manifest {}; give --manifest, or --size and --preprocessing (and --cut)", beside.display());
+    };
+    let named = serde_json::from_value(serde_json::Value::String(recipe.clone()));
+    let named = named.map_err(|_| {
+        anyhow!("--preprocessing {recipe}: not one of symmetric, zero_to_one, torch, caffe, caffe_over255")
+    })?;
+    let graph = Graph::parse(onnx).with_context(|| network.to_string())?;
+    let shape = graph.inputs().next().and_then(|input| graph.shape(input));
+    let layout = match shape.as_deref() {
+        Some([_, _, _, 3]) => Layout::Nhwc,
+        _ => Layout::Nchw,
+    };
+    let id = call.network.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let id = id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+    let mut manifest = BackboneManifest {
+        format: 1,
+        id,
+        description: String::new(),
+        file: String::new(),
+        sha256: super::measure::digest(onnx),
+        licence: "unknown".into(),
+        input: Input {
+            width: size,
+            height: size,
+            layout,
+            channels: if recipe.starts_with("caffe") { Channels::Bgr } else { Channels::Rgb },
+            filter: Filter::Triangle,
+            fit: Fit::Stretch,
+            preprocessing: Preprocessing::Named(named),
+        },
+        output: Output { cut: call.cut.clone(), pooling: Pooling::None, layout, features: 1 },
+        self_test: None,
+    };
+    super::measure::complete_output(&mut manifest, &graph).with_context(|| network.to_string())?;
+    // The same rules as for a file.
+    Ok(BackboneManifest::parse(&toml::to_string(&manifest)?)?)
+}

@@ -1,0 +1,23 @@
+//! What is done with networks at a desk, not on a mast: look into them and time them.
+
+pub mod bench;
+pub mod inspect;
+mod serve;
+
+pub use serve::run as serve;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::model::source::{self, Origin};
+use crate::model::{Backbone, Engine};
+
+/// Loads the backbone whose manifest `path` names, the built-in one without.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+fn backbone(path: Option<&Path>, float: bool) -> Result<Backbone> {
+    let origin = path.map_or(Origin::Builtin, |path| Origin::Path(path.into()));
+    source::backbone_with(&origin, Engine { float, ..source::engine(1)? })
+}
