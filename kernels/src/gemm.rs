@@ -151,6 +151,10 @@ impl Gemm {
             Isa::Portable => Ok(crate::portable::GEMM),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Ok(crate::x86::avx2::GEMM),
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => Ok(crate::x86::avx_vnni::GEMM),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => Ok(crate::x86::avx512_vnni::GEMM),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => Ok(crate::arm::neon::GEMM),
             #[cfg(target_arch = "aarch64")]
