@@ -107,7 +107,7 @@ impl Network {
             }
         }
         network.conv("last", Window::pointwise(), 1280, false)?;
-        let mean = Mean { zero: ZERO, ratio: 1.0, count_padding: false, output: Output::full(ZERO) };
+        let mean = Mean { zero: ZERO, from: 1.0, to: 1.0, count_padding: false, output: Output::full(ZERO) };
         network.push("mean", Operator::Mean(mean), false);
         Ok(network)
     }

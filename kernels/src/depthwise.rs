@@ -77,6 +77,10 @@ impl Channels {
             Isa::Portable => &[],
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &[crate::x86::avx2_depthwise::DEPTHWISE, crate::x86::avx2_narrow::DEPTHWISE],
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => &[crate::x86::avx_vnni::DEPTHWISE, crate::x86::avx2_narrow::DEPTHWISE],
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => &[crate::x86::avx512_vnni::DEPTHWISE, crate::x86::avx2_narrow::DEPTHWISE],
             #[cfg(target_arch = "aarch64")]
             Isa::Neon | Isa::NeonDot | Isa::NeonI8mm => &[crate::arm::depthwise(isa, window)],
             #[cfg(target_arch = "arm")]

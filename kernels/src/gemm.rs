@@ -29,6 +29,7 @@ pub(crate) struct Block {
     /// The column block's weights, 64-byte aligned.
     pub weights: *const u8,
     /// Products a sum, and groups of them; those that fill the last group have weight 0.
+    #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))] // Groups are small elsewhere.
     pub depth: usize,
     pub groups: usize,
     /// The column block's start values of the sums, and scales.
@@ -150,6 +151,10 @@ impl Gemm {
             Isa::Portable => Ok(crate::portable::GEMM),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Ok(crate::x86::avx2::GEMM),
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => Ok(crate::x86::avx_vnni::GEMM),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => Ok(crate::x86::avx512_vnni::GEMM),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => Ok(crate::arm::neon::GEMM),
             #[cfg(target_arch = "aarch64")]

@@ -13,6 +13,8 @@
 //! The interface is safe: sizes are checked once a call, and everything behind it relies on that. Unsafe code is confined
 //! to this crate. Convolution is a matrix product over rows gathered from the picture: [`gemm`](conv) packs rows and drives
 //! one tile function an instruction set, which multiplies, accumulates and requantizes in registers.
+//!
+//! `tests/miri.sh` runs the kernels of x86-64 instruction sets that a processor lacks in an interpreter.
 
 pub mod arithmetic;
 #[cfg(any(target_arch = "aarch64", target_arch = "arm"))]

@@ -28,8 +28,10 @@ pub fn max(window: &Window, channels: usize, input: &[u8], size: Size, output: &
 pub struct Mean {
     /// The input's zero point.
     pub zero: u8,
-    /// Input scale over output scale; finite.
-    pub ratio: f32,
+    /// The input's scale; finite.
+    pub from: f32,
+    /// The output's scale; finite, > 0.
+    pub to: f32,
     /// Whether padding counts as zeros (it is left out of the count otherwise).
     pub count_padding: bool,
     /// The result's levels.
@@ -37,10 +39,10 @@ pub struct Mean {
 }
 
 impl Mean {
-    /// `output = level(sum of (x - zero) * (ratio / count))` over each window.
+    /// `output = level(sum of (x - zero) * (from / (to * count)))` over each window.
     ///
     /// # Errors
-    /// Lengths that do not fit, or a ratio that is no finite number.
+    /// Lengths that do not fit, or a scale that is no finite number.
     pub fn run(
         &self,
         window: &Window,
@@ -53,8 +55,11 @@ impl Mean {
         self.output.check()?;
         check_length("input", input.len(), size.area() * channels)?;
         check_length("output", output.len(), out.area() * channels)?;
-        if !self.ratio.is_finite() {
-            return Err(KernelError::Range("a ratio is no finite number".into()));
+        if !self.from.is_finite() || !self.to.is_finite() || self.to <= 0.0 {
+            return Err(KernelError::Range("a scale is no finite number".into()));
+        }
+        if window.size.area() > 1 << 22 {
+            return Err(KernelError::Range(format!("a mean over {} pixels", window.size.area())));
         }
         let limits = self.output.limits();
         let mut sums = vec![0_i32; channels];
@@ -68,7 +73,8 @@ impl Mean {
                 }
             }
             let zeros = i32::from(self.zero) * count;
-            let scale = self.ratio / if self.count_padding { window.size.area() as f32 } else { count as f32 };
+            let count = if self.count_padding { window.size.area() as f32 } else { count as f32 };
+            let scale = self.from / (self.to * count);
             for (y, sum) in output[pixel * channels..][..channels].iter_mut().zip(&sums) {
                 *y = limits.requantize(sum - zeros, scale);
             }

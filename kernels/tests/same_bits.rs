@@ -91,10 +91,15 @@ fn random_size(rng: &mut Rng, window: &Window) -> Size {
     Size::new(window.size.height + rng.usize(0..9), window.size.width + rng.usize(0..9))
 }
 
+/// Cases of each kind of operator. `KERNELS_TEST_ROUNDS` cuts them where an emulator runs the tests.
+fn rounds() -> usize {
+    std::env::var("KERNELS_TEST_ROUNDS").map_or(400, |rounds| rounds.parse().unwrap())
+}
+
 #[test]
 fn convolutions_give_the_bits_of_plain_loops() {
     let mut rng = Rng::with_seed(1);
-    for round in 0..400 {
+    for round in 0..rounds() {
         let pointwise = round % 2 == 0;
         let window = if pointwise { Window::pointwise() } else { random_window(&mut rng, &[1, 2, 3, 5]) };
         let size = random_size(&mut rng, &window);
@@ -130,7 +135,7 @@ fn convolutions_give_the_bits_of_plain_loops() {
 #[test]
 fn depthwise_convolutions_give_the_bits_of_plain_loops() {
     let mut rng = Rng::with_seed(2);
-    for _ in 0..400 {
+    for _ in 0..rounds() {
         let window = random_window(&mut rng, &[1, 2, 3, 3, 3, 5, 7]);
         let size = random_size(&mut rng, &window);
         let channels = rng.usize(1..70);
@@ -160,6 +165,55 @@ fn depthwise_convolutions_give_the_bits_of_plain_loops() {
             conv.run(&case.input, size, upper, 0..cut).unwrap();
             conv.run(&case.input, size, lower, cut..out.height).unwrap();
             assert!(found == expected, "{isa}: {window:?} over {size:?}, {channels} channels");
+        }
+    }
+}
+
+/// Few enough products for Miri, which runs the instruction sets that this processor lacks.
+#[test]
+fn every_part_of_a_tile_gives_the_bits_of_plain_rust() {
+    let mut rng = Rng::with_seed(3);
+    // Rows below, at and above a tile's, columns around each number of vectors, depths that are whole groups and not.
+    for (width, inputs) in [(1, 4), (9, 3)] {
+        for outputs in [8, 9, 16, 17, 24, 33, 48, 50] {
+            let size = Size::new(1, width);
+            let case = Case::new(&mut rng, Window::pointwise(), size, inputs, outputs, inputs);
+            let run = |isa: Isa| {
+                let conv = Conv::new(isa, case.window, inputs, &case.weights, case.zero, &case.requantize).unwrap();
+                let mut found = vec![7; width * outputs];
+                conv.run(&case.input, size, &mut found, 0..1).unwrap();
+                found
+            };
+            let expected = run(Isa::Portable);
+            for isa in Isa::available() {
+                assert!(run(isa) == expected, "{isa}: {width} pixels, {inputs} to {outputs} channels");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_width_of_depthwise_blocks_gives_the_bits_of_plain_rust() {
+    let mut rng = Rng::with_seed(4);
+    let square = |side: usize| Size::new(side, side);
+    // Channels around blocks of 16, 32 and 64; windows that share columns, that do not, and other numbers of taps.
+    for (side, stride) in [(3, 1), (3, 2), (5, 1), (2, 1)] {
+        for channels in [16, 33, 64, 70, 100] {
+            let padding = Padding { top: side / 2, left: 1, bottom: side / 2, right: 1 };
+            let window = Window { size: square(side), stride: square(stride), padding };
+            let size = Size::new(1, 1 + side);
+            let case = Case::new(&mut rng, window, size, channels, channels, side * side);
+            let run = |isa: Isa| {
+                let conv = Depthwise::new(isa, window, &case.weights, case.zero, &case.requantize).unwrap();
+                let out = window.output(size).unwrap();
+                let mut found = vec![7; out.area() * channels];
+                conv.run(&case.input, size, &mut found, 0..out.height).unwrap();
+                found
+            };
+            let expected = run(Isa::Portable);
+            for isa in Isa::available() {
+                assert!(run(isa) == expected, "{isa}: {window:?}, {channels} channels");
+            }
         }
     }
 }

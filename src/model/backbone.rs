@@ -8,11 +8,11 @@ use tract_linalg::multithread::{Executor, multithread_tract_scope};
 use tract_onnx::prelude::*;
 
 use super::ModelError;
-use super::integer::{self, Fused, Placement};
+use super::integer::{self, Fused, Levels, Placement};
 use super::manifest::{BackboneManifest, Layout, Pooling};
 use super::preprocess::{Tables, normalise};
 use crate::frame::{self, Pixels};
-use crate::onnx::{Graph, OnnxError, attribute};
+use crate::onnx::{Graph, OnnxError};
 
 /// A backbone ready to run.
 pub struct Backbone {
@@ -302,15 +302,27 @@ fn load(manifest: &BackboneManifest, onnx: &[u8], engine: Engine) -> Result<Load
         });
     }
     pool_in_network(manifest, &mut graph).map_err(wrong)?;
-    let integer::Lowered { proto, regions, pixels, placements } = integer::lower(graph, engine.isa).map_err(wrong)?;
-    let fact = if pixels.is_some() { u8::fact(pixel_shape(manifest)) } else { f32::fact(shape(manifest)) };
-    let plan = integer::model(&proto, &regions)
-        .and_then(|model| model.with_input_fact(0, fact.into()))
-        .and_then(|model| model.into_optimized())
-        .and_then(|model| model.into_runnable())
-        .map_err(|error| network(manifest, error))?;
+    let (plan, pixels, placements, regions) = integer_plan(manifest, graph, engine.isa)?;
     let tables = pixels.map(|levels| Tables::new(&manifest.input, |value| levels.level_of(value)));
-    Ok(Loaded { plan, tables, placements, regions: regions.into_values().collect() })
+    Ok(Loaded { plan, tables, placements, regions })
+}
+
+type IntegerPlan = (Arc<TypedRunnableModel>, Option<Levels>, Vec<Placement>, Vec<Fused>);
+
+/// The plan with fused integer operators; if tract can't work with those, without.
+fn integer_plan(manifest: &BackboneManifest, graph: Graph, isa: Isa) -> Result<IntegerPlan, ModelError> {
+    let with = |graph: Graph, leave: Option<&str>| {
+        let lowered = integer::lower(graph, isa, leave).map_err(|error| onnx_error(manifest, error))?;
+        let integer::Lowered { proto, regions, pixels, placements } = lowered;
+        let fact = if pixels.is_some() { u8::fact(pixel_shape(manifest)) } else { f32::fact(shape(manifest)) };
+        let plan = integer::model(&proto, &regions)
+            .and_then(|model| model.with_input_fact(0, fact.into()))
+            .and_then(|model| model.into_optimized())
+            .and_then(|model| model.into_runnable())
+            .map_err(|error| network(manifest, error))?;
+        Ok((plan, pixels, placements, regions.into_values().collect()))
+    };
+    with(graph.clone(), None).or_else(|error| with(graph, Some(&format!("with fused operators: {error}"))))
 }
 
 /// Lets the network average its feature map itself, where that is what the manifest asks for: on levels it is cheaper.
@@ -319,7 +331,7 @@ fn pool_in_network(manifest: &BackboneManifest, graph: &mut Graph) -> Result<(),
     let map = graph.outputs().next().map(str::to_owned);
     let (Pooling::Average, Layout::Nchw, Some(map)) = (output.pooling, output.layout, map) else { return Ok(()) };
     let pooled = format!("{map}.pooled");
-    graph.add_node("ReduceMean", &[&map], &pooled, vec![attribute::ints("axes", &[2, 3])])?;
+    graph.add_node("GlobalAveragePool", &[&map], &pooled, Vec::new())?;
     graph.set_outputs(&[&pooled])
 }
 

@@ -28,6 +28,7 @@ pub enum Named {
     /// `p - mean`, Keras' "caffe" mode (VGG, ResNet v1); goes with `channels = "bgr"`.
     Caffe,
     /// Caffe's, then divided by 255: what the arctic animals tutorial feeds its ResNet50V2.
+    #[serde(alias = "caffe_over_255")]
     CaffeOver255,
 }
 
@@ -130,6 +131,7 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::frame::{Filter, Fit};
 
@@ -169,6 +171,14 @@ mod tests {
     fn torch_statistics_are_those_of_imagenet() {
         let found = normalised(Named::Torch, Channels::Rgb, Layout::Nhwc);
         assert_close(&found[..3], &[(1.0 - 0.485) / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225]);
+    }
+
+    #[test]
+    fn the_tutorials_recipe_is_known_under_both_spellings() {
+        for name in ["caffe_over255", "caffe_over_255"] {
+            let read: Named = serde_json::from_value(name.into()).unwrap();
+            assert_eq!(read, Named::CaffeOver255);
+        }
     }
 
     #[test]

@@ -144,7 +144,7 @@ pub(super) fn check(tensor: &TensorProto) -> Result<(Vec<usize>, usize), OnnxErr
             + tensor.string_data.len()
     } else {
         match width {
-            Some(width) if tensor.raw_data.len() % width == 0 => tensor.raw_data.len() / width,
+            Some(width) if tensor.raw_data.len().is_multiple_of(width) => tensor.raw_data.len() / width,
             Some(_) => return Err(wrong(tensor, "ends in the middle of an element".into())),
             None => elements,
         }

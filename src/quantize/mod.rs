@@ -200,6 +200,7 @@ struct Search<'a> {
 /// A float network with levels for its tensors.
 #[derive(Clone)]
 struct Levelled {
+    method: Method,
     prepared: Prepared,
     levels: BTreeMap<String, Levels>,
     pairs: usize,
@@ -231,13 +232,16 @@ impl Search<'_> {
         let mut candidates = Vec::new();
         let mut best: Option<(Candidate, Levelled)> = None;
         for levelled in self.levelled(prepared, &plan, options)? {
-            let (candidate, levelled) = levelled;
             let mut graph = emit::quantized(&levelled.prepared, &plan, &levelled.levels)?;
-            let what = format!("trying {}", candidate.0.name());
-            let nearness = self.nearness(&levelled.prepared, &mut graph, &what)?;
-            let candidate = Candidate { method: candidate.0, equalized: candidate.1, bias_corrected: false, nearness };
+            let what = format!("trying {}", levelled.method.name());
+            let candidate = Candidate {
+                method: levelled.method,
+                equalized: levelled.pairs > 0,
+                bias_corrected: false,
+                nearness: self.nearness(&levelled.prepared, &mut graph, &what)?,
+            };
             candidates.push(candidate);
-            if best.as_ref().is_none_or(|(best, _)| nearness.relative_error < best.nearness.relative_error) {
+            if best.as_ref().is_none_or(|(best, _)| candidate.nearer_than(best)) {
                 best = Some((candidate, levelled));
             }
         }
@@ -253,7 +257,7 @@ impl Search<'_> {
             let nearness = self.nearness(&corrected.prepared, &mut graph, "trying corrected biases")?;
             let candidate = Candidate { bias_corrected: true, nearness, ..taken };
             candidates.push(candidate);
-            if nearness.relative_error < taken.nearness.relative_error {
+            if candidate.nearer_than(&taken) {
                 (taken, best) = (candidate, corrected);
             }
         }
@@ -269,18 +273,13 @@ impl Search<'_> {
     }
 
     /// Each network to try, with levels by each method.
-    fn levelled(
-        &self,
-        prepared: &Prepared,
-        plan: &Plan,
-        options: &Options,
-    ) -> Result<Vec<((Method, bool), Levelled)>, QuantizeError> {
+    fn levelled(&self, prepared: &Prepared, plan: &Plan, options: &Options) -> Result<Vec<Levelled>, QuantizeError> {
         let statistics = Statistics::collect(prepared, plan, self.photos, self.progress)?;
         let mut all = Vec::new();
         let mut add = |prepared: &Prepared, statistics: &Statistics, pairs: usize| {
             for method in &options.methods {
                 let levels = statistics.levels(prepared, plan, *method);
-                all.push(((*method, pairs > 0), Levelled { prepared: prepared.clone(), levels, pairs }));
+                all.push(Levelled { method: *method, prepared: prepared.clone(), levels, pairs });
             }
         };
         add(prepared, &statistics, 0);

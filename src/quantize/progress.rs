@@ -25,7 +25,7 @@ impl Progress {
         if !self.shown {
             return;
         }
-        let filled = if all == 0 { WIDTH } else { (WIDTH * done / all).min(WIDTH) };
+        let filled = (WIDTH * done).checked_div(all).unwrap_or(WIDTH).min(WIDTH);
         let mut err = std::io::stderr().lock();
         // A terminal that went away is no reason to stop.
         let _ = if done >= all {

@@ -21,6 +21,13 @@ pub struct Candidate {
     pub nearness: Nearness,
 }
 
+impl Candidate {
+    /// Whether its features are nearer to the float ones than the other's.
+    pub fn nearer_than(&self, other: &Self) -> bool {
+        self.nearness.relative_error < other.nearness.relative_error
+    }
+}
+
 /// The whole result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {

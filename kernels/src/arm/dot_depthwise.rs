@@ -31,7 +31,7 @@ fn pack(weights: &[i8], _taps: usize, channels: usize, packed: &mut [u8]) {
 
 /// Loads a column of the windows and sorts it into four registers of four channels.
 #[rustfmt::skip]
-macro_rules! column {
+macro_rules! load_column {
     ($a:literal $b:literal $c:literal $d:literal) => {
         concat!(
             "ld1 {{v24.16b}}, [{row0}], {channels}\n",
@@ -120,19 +120,19 @@ macro_rules! square {
 square!(
     square,
     adjacent,
-    concat!(column!(0 1 2 3), column!(4 5 6 7), "2:"),
-    concat!(column!(8 9 10 11), pixel!((0 1 2 3) (4 5 6 7) (8 9 10 11)), "b.eq 3f"),
-    concat!(column!(0 1 2 3), pixel!((4 5 6 7) (8 9 10 11) (0 1 2 3)), "b.eq 3f"),
-    concat!(column!(4 5 6 7), pixel!((8 9 10 11) (0 1 2 3) (4 5 6 7)), "b.ne 2b"),
+    concat!(load_column!(0 1 2 3), load_column!(4 5 6 7), "2:"),
+    concat!(load_column!(8 9 10 11), pixel!((0 1 2 3) (4 5 6 7) (8 9 10 11)), "b.eq 3f"),
+    concat!(load_column!(0 1 2 3), pixel!((4 5 6 7) (8 9 10 11) (0 1 2 3)), "b.eq 3f"),
+    concat!(load_column!(4 5 6 7), pixel!((8 9 10 11) (0 1 2 3) (4 5 6 7)), "b.ne 2b"),
     "3:"
 );
 
 square!(
     square_2,
     every_other,
-    concat!(column!(0 1 2 3), "2:"),
-    concat!(column!(4 5 6 7), column!(8 9 10 11), pixel!((0 1 2 3) (4 5 6 7) (8 9 10 11)), "b.eq 3f"),
+    concat!(load_column!(0 1 2 3), "2:"),
+    concat!(load_column!(4 5 6 7), load_column!(8 9 10 11), pixel!((0 1 2 3) (4 5 6 7) (8 9 10 11)), "b.eq 3f"),
     // The first column's registers are free and become the last one.
-    concat!(column!(4 5 6 7), column!(0 1 2 3), pixel!((8 9 10 11) (4 5 6 7) (0 1 2 3)), "b.ne 2b"),
+    concat!(load_column!(4 5 6 7), load_column!(0 1 2 3), pixel!((8 9 10 11) (4 5 6 7) (0 1 2 3)), "b.ne 2b"),
     "3:"
 );

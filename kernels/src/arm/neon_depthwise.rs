@@ -48,7 +48,7 @@ unsafe fn any(taps: &Taps) {
 
 /// Loads a column of the windows into three registers.
 #[rustfmt::skip]
-macro_rules! column {
+macro_rules! load_column {
     ($a:literal $b:literal $c:literal) => {
         concat!(
             "ld1 {{v", $a, ".16b}}, [{row0}], {channels}\n",
@@ -130,17 +130,17 @@ macro_rules! square {
 
 square!(
     square,
-    concat!(column!(0 1 2), column!(3 4 5), "2:"),
-    concat!(column!(6 7 8), pixel!((0 1 2) (3 4 5) (6 7 8)), "b.eq 3f"),
-    concat!(column!(0 1 2), pixel!((3 4 5) (6 7 8) (0 1 2)), "b.eq 3f"),
-    concat!(column!(3 4 5), pixel!((6 7 8) (0 1 2) (3 4 5)), "b.ne 2b"),
+    concat!(load_column!(0 1 2), load_column!(3 4 5), "2:"),
+    concat!(load_column!(6 7 8), pixel!((0 1 2) (3 4 5) (6 7 8)), "b.eq 3f"),
+    concat!(load_column!(0 1 2), pixel!((3 4 5) (6 7 8) (0 1 2)), "b.eq 3f"),
+    concat!(load_column!(3 4 5), pixel!((6 7 8) (0 1 2) (3 4 5)), "b.ne 2b"),
     "3:"
 );
 
 square!(
     square_2,
-    concat!(column!(0 1 2), "2:"),
-    concat!(column!(3 4 5), column!(6 7 8), pixel!((0 1 2) (3 4 5) (6 7 8)), "b.eq 3f"),
-    concat!(column!(3 4 5), column!(0 1 2), pixel!((6 7 8) (3 4 5) (0 1 2)), "b.ne 2b"),
+    concat!(load_column!(0 1 2), "2:"),
+    concat!(load_column!(3 4 5), load_column!(6 7 8), pixel!((0 1 2) (3 4 5) (6 7 8)), "b.eq 3f"),
+    concat!(load_column!(3 4 5), load_column!(0 1 2), pixel!((6 7 8) (3 4 5) (0 1 2)), "b.ne 2b"),
     "3:"
 );

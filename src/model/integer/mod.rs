@@ -15,6 +15,8 @@ mod region;
 mod regions;
 mod standin;
 mod tensors;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 
@@ -102,11 +104,12 @@ pub fn is_quantized(graph: &Graph) -> bool {
     graph.nodes().iter().any(|node| node.op_type == "QuantizeLinear")
 }
 
-/// Fuses what it recognises in `graph`, for the kernels of `isa`.
+/// Fuses what it recognises in `graph`, for the kernels of `isa`. With a reason to `leave` it, all but the quantizers
+/// themselves stays tract's.
 ///
 /// # Errors
 /// The graph contradicts itself; groups that are not recognised are no error.
-pub fn lower(mut graph: Graph, isa: Isa) -> Result<Lowered, OnnxError> {
+pub fn lower(mut graph: Graph, isa: Isa, leave: Option<&str>) -> Result<Lowered, OnnxError> {
     transpose_before_quantizing(&mut graph)?;
     let mut placements = Placements::default();
     let mut changes: HashMap<usize, NodeProto> = HashMap::new();
@@ -127,12 +130,20 @@ pub fn lower(mut graph: Graph, isa: Isa) -> Result<Lowered, OnnxError> {
                     }
                 };
                 let mut group = vec![place];
-                let found = fuse(&graph, node, to, isa, &mut group).unwrap_or_else(|Unrecognised(reason)| {
+                let found = match leave {
+                    None => fuse(&graph, node, to, isa, &mut group),
+                    Some(reason) => {
+                        group.extend(node.input_at(0).and_then(|name| graph.producer(name)));
+                        Err(Unrecognised(reason.to_owned()))
+                    }
+                };
+                let found = found.unwrap_or_else(|Unrecognised(reason)| {
                     if let Some(core) = group.last().filter(|core| **core != place) {
                         placements.tract(*core, reason);
                     }
                     group.truncate(1);
-                    Found { operator: Operator::Quantize(to), inputs: vec![node.input[0].clone()] }
+                    let source = node.input_at(0).unwrap_or_default().to_owned();
+                    Found { operator: Operator::Quantize(to), inputs: vec![source] }
                 });
                 placements.integer(&group, found.operator.kind(), place);
                 stand_in(place, found, node.result());
@@ -152,6 +163,7 @@ pub fn lower(mut graph: Graph, isa: Isa) -> Result<Lowered, OnnxError> {
     for (place, node) in graph.nodes().iter().enumerate() {
         let source = node.input_at(0).and_then(|name| dequantized(&graph, name));
         if let Some(from) = source
+            && leave.is_none()
             && !placements.is_fused(place)
             && others::is_global_mean(&graph, node).unwrap_or(false)
         {

@@ -214,7 +214,8 @@ pub fn mean_pool(graph: &Graph, node: &NodeProto, to: Levels, output: Output) ->
     };
     let mean = Mean {
         zero: start.levels.zero,
-        ratio: start.levels.scale / to.scale,
+        from: start.levels.scale,
+        to: to.scale,
         count_padding: node.int("count_include_pad", 0)? != 0,
         output,
     };
