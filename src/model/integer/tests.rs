@@ -4,10 +4,10 @@
 
 use fastrand::Rng;
 use tract_onnx::pb::AttributeProto;
-use tract_onnx::prelude::*;
+use tract_onnx::prelude::{DatumExt, InferenceModelExt, IntoRunnable, IntoTValue, Tensor, tvec};
 
 use super::*;
-use crate::onnx::{Constant, Data, attribute};
+use crate::onnx::{Constant, Data, Graph, attribute};
 
 /// A network in the making: `x` (float, `[1, 6, 9, 9]`) is quantized to `q`.
 struct Net {
