@@ -9,8 +9,7 @@ from pathlib import Path
 from string import Template
 
 import photos
-from export import ID
-from student import INPUT
+from backbone import ID, INPUT
 
 
 def percent(value):
@@ -65,10 +64,12 @@ def main():
     parser.add_argument("work", type=Path)
     parser.add_argument("out", type=Path)
     args = parser.parse_args()
-    backbone, head, test = (
+    backbone, quantization, head, test = (
         json.loads((args.work / f"{name}.json").read_text())
-        for name in ("backbone", "head", "evaluation")
+        for name in ("backbone", "quantization", "head", "evaluation")
     )
+    taken, moved = quantization["taken"], test["quantization"]
+    noise = [layer["sqnr_db"] for layer in quantization["layers"]]
     point, held_out = test["operating_point"], head["operating_point"]
     train = [label for _, label in photos.labelled(args.photos, "train")]
     counts = ", ".join(f"{train.count(i)} {name}" for i, name in enumerate(photos.LABELS))
@@ -76,8 +77,16 @@ def main():
         id=ID,
         side=INPUT,
         parameters=f"{backbone['parameters'] / 1e6:.2f}",
-        megabytes=f"{backbone['bytes'] / 1e6:.2f}",
-        error=percent(backbone["eight_bit_relative_error"]),
+        megabytes=f"{(args.out / 'backbone.onnx').stat().st_size / 1e6:.2f}",
+        weights_error=percent(backbone["eight_bit_relative_error"]),
+        calibration_photos=quantization["photos"],
+        method=taken["method"].replace("_", " "),
+        equalized="with" if taken["equalized"] else "without",
+        corrected="with" if taken["bias_corrected"] else "without",
+        sqnr=f"{min(noise):.1f} to {max(noise):.1f} dB",
+        error=percent(moved["relative_error"]),
+        cosine=f"{moved['cosine_mean']:.4f}",
+        cosine_min=f"{moved['cosine_min']:.4f}",
         teacher_cosine=f"{backbone['teacher_cosine']:.3f}",
         counts=counts,
         train_photos=len(train),

@@ -15,7 +15,7 @@ import numpy as np
 
 import photos
 from augment import Look, random_box
-from student import INPUT
+from backbone import INPUT
 
 SHARD = 4096
 TEACHER_INPUT = 224

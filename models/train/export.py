@@ -1,27 +1,24 @@
-"""Writes the trained student as ONNX with 8-bit weights, and its manifest.
+"""Writes the trained student as ONNX with 8-bit weights and float arithmetic: what `arcticd backbone quantize` starts from.
 
-Usage: export.py WORK OUT
+Usage: export.py WORK
 """
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from backbone import FEATURES, INPUT, Backbone, cosine, write_manifest
 from crops import FEATURES as TEACHER_FEATURES
 from distill import Crops
-from photos import normalise
-from student import FEATURES, INPUT, Student
+from student import Student
 
-ID = f"arcticnet-{INPUT}-v1"
-TOLERANCE = 0.001
+FLOAT_ID = f"arcticnet-{INPUT}-float"
 STATISTICS_BATCHES = 32
 
 
@@ -93,20 +90,15 @@ def build(student, eight_bit=True):
             x = graph.conv(x, f"{name}.mix", block.body[1])
             if block.residual:
                 x = graph.node("Add", [start, x], f"{name}.sum")
-    x = graph.conv(x, "top", student.top, output="feature_map")
-    x = graph.node("GlobalAveragePool", [x], "pooled")
-    graph.node("Flatten", [x], "features", axis=1)
-    side = INPUT // 32
+    graph.conv(x, "top", student.top, output="feature_map")
+    shape = [1, FEATURES, INPUT // 32, INPUT // 32]
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
-            ID,
+            FLOAT_ID,
             [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, INPUT, INPUT])],
-            [helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, FEATURES])],
+            [helper.make_tensor_value_info("feature_map", TensorProto.FLOAT, shape)],
             graph.tensors,
-            value_info=[
-                helper.make_tensor_value_info("feature_map", TensorProto.FLOAT, [1, FEATURES, side, side])
-            ],
         ),
         producer_name="arcticd",
         opset_imports=[helper.make_opsetid("", 13)],
@@ -114,56 +106,6 @@ def build(student, eight_bit=True):
     )
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()
-
-
-class Backbone:
-    """The exported file in onnxruntime; everything measured is measured on this."""
-
-    def __init__(self, model):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        source = model if isinstance(model, bytes) else str(model)
-        self.session = onnxruntime.InferenceSession(source, options, ["CPUExecutionProvider"])
-
-    def features(self, pixels):
-        return self.session.run(["features"], {"image": normalise(pixels[None])})[0][0]
-
-
-def self_test_pixels():
-    """The pattern the daemon generates for its own check."""
-    y, x, c = np.mgrid[0:INPUT, 0:INPUT, 0:3]
-    return ((31 * x + 17 * y + 85 * c + x * y) % 256).astype(np.uint8)
-
-
-def manifest(sha256, features):
-    first = ", ".join(f"{value:.6f}" for value in features[:16])
-    return f"""format = 1
-id = "{ID}"
-description = "Dense residual network of {INPUT}x{INPUT} frames, distilled from an ImageNet MobileNetV2; 8-bit weights"
-file = "backbone.onnx"
-sha256 = "{sha256}"
-licence = "MIT OR Apache-2.0"
-
-[input]
-width = {INPUT}
-height = {INPUT}
-layout = "nchw"
-channels = "rgb"
-filter = "triangle"
-fit = "stretch"
-preprocessing = "symmetric"
-
-[output]
-cut = "feature_map"
-pooling = "average"
-features = {FEATURES}
-
-# pixel(x, y, c) = (31 x + 17 y + 85 c + x y) mod 256, and its features in onnxruntime.
-[self_test]
-first = [{first}]
-mean = {features.mean():.6f}
-tolerance = {TOLERANCE}
-"""
 
 
 def measure(backbones, crops):
@@ -175,21 +117,16 @@ def measure(backbones, crops):
     exact, rounded = (
         np.stack([backbone.features(shard["images"][row]) for row in rows]) for backbone in backbones
     )
-
-    def cosine(a, b):
-        return float(np.mean((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)))
-
     return {
         "eight_bit_relative_error": float(np.linalg.norm(rounded - exact) / np.linalg.norm(exact)),
-        "eight_bit_cosine": cosine(rounded, exact),
-        "teacher_cosine": cosine(rounded, teacher),
+        "eight_bit_cosine": float(cosine(rounded, exact).mean()),
+        "teacher_cosine": float(cosine(rounded, teacher).mean()),
     }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
-    parser.add_argument("out", type=Path)
     args = parser.parse_args()
     state = torch.load(args.work / "checkpoint.pt")
     student = Student()
@@ -198,18 +135,16 @@ def main():
     recompute_statistics(student, crops)
 
     model = build(student)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "backbone.onnx").write_bytes(model)
-    backbone = Backbone(model)
-    features = backbone.features(self_test_pixels())
-    (args.out / "backbone.toml").write_text(manifest(hashlib.sha256(model).hexdigest(), features))
+    path = args.work / "float" / "backbone.onnx"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(model)
+    write_manifest(path, FLOAT_ID, "8-bit weights, float arithmetic")
     measured = {
         "samples": state["samples"],
         "minutes": round(state["spent"] / 60, 1),
         "crops": sum(len(shard["images"]) for shard in crops.shards),
         "parameters": sum(p.numel() for p in student.parameters()),
-        "bytes": len(model),
-        **measure((Backbone(build(student, eight_bit=False)), backbone), crops),
+        **measure((Backbone(build(student, eight_bit=False)), Backbone(model)), crops),
     }
     (args.work / "backbone.json").write_text(json.dumps(measured, indent=1))
     print(json.dumps(measured, indent=1))

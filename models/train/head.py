@@ -1,4 +1,4 @@
-"""Fits the default head on the exported backbone's features and chooses its operating point.
+"""Fits the default head on the quantized backbone's features and chooses its operating point.
 
 Usage: head.py PHOTOS WORK OUT
 
@@ -24,8 +24,7 @@ from threadpoolctl import threadpool_limits
 
 import photos
 from augment import Look, random_box
-from export import ID, Backbone
-from student import FEATURES, INPUT
+from backbone import FEATURES, ID, INPUT, Backbone
 
 BEAR = photos.LABELS.index("polar_bear")
 ANIMALS = slice(0, photos.OTHER)
@@ -158,8 +157,8 @@ def manifest(photo_dir, backbone, model, measured):
     return {
         "format": 1,
         "name": "arctic-default",
-        "version": "0.1.0",
-        "sequence": 1,
+        "version": "0.2.0",
+        "sequence": 2,
         "created_at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "backbone": {
             "id": ID,

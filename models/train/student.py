@@ -6,8 +6,7 @@ depthwise ones on a CPU, and suit tract's float path.
 
 from torch import nn
 
-FEATURES = 1280
-INPUT = 160
+from backbone import FEATURES
 
 # Output channels, stride, repeats.
 STAGES = (
