@@ -6,7 +6,7 @@ use crate::arithmetic::{Requantize, check_sums};
 use crate::buffer::with_scratch;
 use crate::gemm::{Gemm, Packed};
 use crate::lines::{Picture, SLACK, copy_loosely};
-use crate::{Isa, KernelError, Size, Window, check_length};
+use crate::{Isa, KernelError, Size, Window, check_length, check_shape};
 
 /// A convolution with its weights packed for one instruction set.
 pub struct Conv {
@@ -48,6 +48,11 @@ impl Conv {
         self.packed.channels
     }
 
+    /// Number of input channels.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
     /// The window it slides.
     pub fn window(&self) -> &Window {
         &self.window
@@ -64,9 +69,9 @@ impl Conv {
     /// A length that does not fit.
     pub fn run(&self, input: &[u8], size: Size, output: &mut [u8], rows: Range<usize>) -> Result<(), KernelError> {
         let out = self.window.output(size)?;
-        check_length("input", input.len(), size.area() * self.inputs)?;
+        check_shape("input", input.len(), &[size.height, size.width, self.inputs])?;
         check_length("output rows", rows.end.min(out.height), rows.end)?;
-        check_length("output", output.len(), rows.len() * out.width * self.packed.channels)?;
+        check_shape("output", output.len(), &[rows.len(), out.width, self.packed.channels])?;
         if output.is_empty() {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::arithmetic::{Limits, Requantize, check_sums};
 use crate::buffer::{Aligned, with_scratch};
 use crate::lines::Picture;
-use crate::{Isa, KernelError, Size, Window, check_length};
+use crate::{Isa, KernelError, Size, Window, check_length, check_shape};
 
 /// Most taps of a window: 7 x 7.
 pub(crate) const MAX_TAPS: usize = 49;
@@ -163,9 +163,9 @@ impl Depthwise {
     /// A length that does not fit.
     pub fn run(&self, input: &[u8], size: Size, output: &mut [u8], rows: Range<usize>) -> Result<(), KernelError> {
         let out = self.window.output(size)?;
-        check_length("input", input.len(), size.area() * self.channels)?;
+        check_shape("input", input.len(), &[size.height, size.width, self.channels])?;
         check_length("output rows", rows.end.min(out.height), rows.end)?;
-        check_length("output", output.len(), rows.len() * out.width * self.channels)?;
+        check_shape("output", output.len(), &[rows.len(), out.width, self.channels])?;
         let line = out.width * self.channels;
         if output.is_empty() {
             return Ok(());

@@ -76,7 +76,10 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Self::NeonDot => std::arch::is_aarch64_feature_detected!("dotprod"),
             #[cfg(target_arch = "aarch64")]
-            Self::NeonI8mm => std::arch::is_aarch64_feature_detected!("i8mm"),
+            Self::NeonI8mm => {
+                // Its depthwise kernel is that of the dot product.
+                std::arch::is_aarch64_feature_detected!("i8mm") && std::arch::is_aarch64_feature_detected!("dotprod")
+            }
             #[cfg(target_arch = "arm")]
             Self::Neon32 => *crate::arm::neon32::DETECTED,
             _ => false,

@@ -60,6 +60,13 @@ pub enum KernelError {
     Isa(Isa),
 }
 
+/// Compares a length with the product of a shape's sides, which may be too large a number.
+pub(crate) fn check_shape(what: &'static str, found: usize, sides: &[usize]) -> Result<(), KernelError> {
+    let product = sides.iter().try_fold(1_usize, |product, side| product.checked_mul(*side));
+    let expected = product.ok_or_else(|| KernelError::Range(format!("{what} of shape {sides:?}")))?;
+    check_length(what, found, expected)
+}
+
 pub(crate) fn check_length(what: &'static str, found: usize, expected: usize) -> Result<(), KernelError> {
     if found == expected { Ok(()) } else { Err(KernelError::Length { what, found, expected }) }
 }

@@ -1,7 +1,7 @@
 //! Maxima and means over windows, channels last.
 
 use crate::arithmetic::Output;
-use crate::{KernelError, Size, Window, check_length};
+use crate::{KernelError, Size, Window, check_shape};
 
 /// Largest level in each window; `input` is `[height, width, channels]`, padding never wins.
 ///
@@ -9,8 +9,8 @@ use crate::{KernelError, Size, Window, check_length};
 /// Lengths that do not fit.
 pub fn max(window: &Window, channels: usize, input: &[u8], size: Size, output: &mut [u8]) -> Result<(), KernelError> {
     let out = window.output(size)?;
-    check_length("input", input.len(), size.area() * channels)?;
-    check_length("output", output.len(), out.area() * channels)?;
+    check_shape("input", input.len(), &[size.height, size.width, channels])?;
+    check_shape("output", output.len(), &[out.height, out.width, channels])?;
     output.fill(0);
     each_window(window, size, out, |pixel, sources| {
         let target = &mut output[pixel * channels..][..channels];
@@ -53,8 +53,8 @@ impl Mean {
     ) -> Result<(), KernelError> {
         let out = window.output(size)?;
         self.output.check()?;
-        check_length("input", input.len(), size.area() * channels)?;
-        check_length("output", output.len(), out.area() * channels)?;
+        check_shape("input", input.len(), &[size.height, size.width, channels])?;
+        check_shape("output", output.len(), &[out.height, out.width, channels])?;
         if !self.from.is_finite() || !self.to.is_finite() || self.to <= 0.0 {
             return Err(KernelError::Range("a scale is no finite number".into()));
         }

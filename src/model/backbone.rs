@@ -312,7 +312,8 @@ type IntegerPlan = (Arc<TypedRunnableModel>, Option<Levels>, Vec<Placement>, Vec
 /// The plan with fused integer operators; if tract can't work with those, without.
 fn integer_plan(manifest: &BackboneManifest, graph: Graph, isa: Isa) -> Result<IntegerPlan, ModelError> {
     let with = |graph: Graph, leave: Option<&str>| {
-        let lowered = integer::lower(graph, isa, leave).map_err(|error| onnx_error(manifest, error))?;
+        let lowered =
+            integer::lower(graph, manifest.input.layout, isa, leave).map_err(|error| onnx_error(manifest, error))?;
         let integer::Lowered { proto, regions, pixels, placements } = lowered;
         let fact = if pixels.is_some() { u8::fact(pixel_shape(manifest)) } else { f32::fact(shape(manifest)) };
         let plan = integer::model(&proto, &regions)

@@ -8,6 +8,7 @@ use tract_onnx::prelude::*;
 
 use super::ModelError;
 use super::manifest::HeadManifest;
+use crate::onnx::Graph;
 
 /// A head ready to run.
 pub struct Head {
@@ -37,7 +38,9 @@ impl Head {
         let digest = manifest.files.get("head.onnx").map(|file| file.sha256.clone()).unwrap_or_default();
         super::source::check_digest(&what, onnx, &digest)?;
         let wrong = |error: TractError| ModelError::Network { what: what.clone(), reason: format!("{error:#}") };
-        let proto = tract_onnx::onnx().proto_model_for_read(&mut &*onnx).map_err(wrong)?;
+        let graph = Graph::parse(onnx);
+        let graph = graph.map_err(|error| ModelError::Network { what: what.clone(), reason: error.to_string() })?;
+        let proto = graph.into_proto();
         let output = output_kind(&manifest, &proto)?;
         let plan = tract_onnx::onnx()
             .with_ignore_output_shapes(true)

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::classifier::guarded;
 use crate::model::source::{self, Origin};
 use crate::model::{Backbone, Engine};
 
@@ -19,5 +20,7 @@ use crate::model::{Backbone, Engine};
 /// Names the file and what is wrong with it.
 fn backbone(path: Option<&Path>, float: bool) -> Result<Backbone> {
     let origin = path.map_or(Origin::Builtin, |path| Origin::Path(path.into()));
-    source::backbone_with(&origin, Engine { float, ..source::engine(1)? })
+    let engine = Engine { float, ..source::engine(1)? };
+    // A network that makes a library panic is an error like any other.
+    guarded("load", || source::backbone_with(&origin, engine))?
 }

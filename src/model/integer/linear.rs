@@ -83,7 +83,7 @@ pub fn fully_connected(
     let bias = if gemm { node.input_at(2) } else { extra_bias };
     let requantize = requantize(graph, bias, &weights, outputs, input.levels, to, range)?;
     let conv = Conv::new(isa, Window::pointwise(), depth, &ordered, input.levels.zero, &requantize)?;
-    Ok(Found { operator: Operator::Convolution(conv), inputs: vec![input.tensor] })
+    Ok(Found { operator: Operator::FullyConnected(conv), inputs: vec![input.tensor] })
 }
 
 fn requantize(
@@ -122,8 +122,10 @@ pub fn window(node: &NodeProto, size: Option<Size>) -> Result<Window, Unrecognis
     let stride = pair("strides", 1)?;
     let padding = match (node.text("auto_pad")?.unwrap_or("NOTSET"), node.ints("pads")?) {
         ("NOTSET" | "", Some(pads)) => {
-            let pads: Vec<usize> = pads.iter().filter_map(|pad| usize::try_from(*pad).ok()).collect();
-            let &[top, left, bottom, right] = pads.as_slice() else { return Err("its padding is no frame".into()) };
+            let pads: Option<Vec<usize>> = pads.iter().map(|pad| usize::try_from(*pad).ok()).collect();
+            let Some(&[top, left, bottom, right]) = pads.as_deref() else {
+                return Err("its padding is no frame".into());
+            };
             Padding { top, left, bottom, right }
         }
         ("NOTSET" | "" | "VALID", _) => Padding::default(),

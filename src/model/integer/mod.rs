@@ -30,6 +30,7 @@ pub use operator::Operator;
 pub use region::{Fused, NAME};
 pub use standin::model;
 
+use super::manifest::Layout;
 use crate::onnx::{Attributes, Graph, OnnxError, title};
 use tensors::{dequantized, float_constant, levels as levels_of};
 
@@ -104,12 +105,12 @@ pub fn is_quantized(graph: &Graph) -> bool {
     graph.nodes().iter().any(|node| node.op_type == "QuantizeLinear")
 }
 
-/// Fuses what it recognises in `graph`, for the kernels of `isa`. With a reason to `leave` it, all but the quantizers
+/// Fuses what it recognises in `graph`, whose input has the given layout, for the kernels of `isa`. With a reason to `leave` it, all but the quantizers
 /// themselves stays tract's.
 ///
 /// # Errors
 /// The graph contradicts itself; groups that are not recognised are no error.
-pub fn lower(mut graph: Graph, isa: Isa, leave: Option<&str>) -> Result<Lowered, OnnxError> {
+pub fn lower(mut graph: Graph, layout: Layout, isa: Isa, leave: Option<&str>) -> Result<Lowered, OnnxError> {
     transpose_before_quantizing(&mut graph)?;
     let mut placements = Placements::default();
     let mut changes: HashMap<usize, NodeProto> = HashMap::new();
@@ -123,6 +124,10 @@ pub fn lower(mut graph: Graph, isa: Isa, leave: Option<&str>) -> Result<Lowered,
         match node.op_type.as_str() {
             "QuantizeLinear" => {
                 let to = match levels_of(&graph, place) {
+                    Ok(_) if !tensors::makes_levels(&graph, place) => {
+                        placements.tract(place, "its levels are read by something else than a dequantizer".into());
+                        continue;
+                    }
                     Ok(levels) => levels,
                     Err(reason) => {
                         placements.tract(place, reason);
@@ -176,7 +181,7 @@ pub fn lower(mut graph: Graph, isa: Isa, leave: Option<&str>) -> Result<Lowered,
     graph.replace_nodes(changes)?;
     graph.remove_unused()?;
     fold_constants(&mut graph)?;
-    let pixels = take_pixels(&mut graph, &operators)?;
+    let pixels = take_pixels(&mut graph, layout, &operators)?;
     let regions = regions::join(&mut graph, operators, isa)?;
     Ok(Lowered { proto: graph.into_proto(), regions, pixels, placements })
 }
@@ -303,7 +308,11 @@ fn fold_constants(graph: &mut Graph) -> Result<(), OnnxError> {
 }
 
 /// Makes the levels behind the first quantizer the network's input, if the input goes there only.
-fn take_pixels(graph: &mut Graph, operators: &HashMap<String, Operator>) -> Result<Option<Levels>, OnnxError> {
+fn take_pixels(
+    graph: &mut Graph,
+    layout: Layout,
+    operators: &HashMap<String, Operator>,
+) -> Result<Option<Levels>, OnnxError> {
     let mut inputs = graph.inputs().map(str::to_owned);
     let (Some(input), None) = (inputs.next(), inputs.next()) else { return Ok(None) };
     drop(inputs);
@@ -312,8 +321,9 @@ fn take_pixels(graph: &mut Graph, operators: &HashMap<String, Operator>) -> Resu
         _ => None,
     };
     let Some(mut reader) = only(&input) else { return Ok(None) };
-    if reader.op_type == "Transpose" && reader.ints("perm")? == Some(&[0, 3, 1, 2]) {
-        match only(reader.result()) {
+    if layout == Layout::Nhwc {
+        let turned = reader.op_type == "Transpose" && reader.ints("perm")? == Some(&[0, 3, 1, 2]);
+        match only(reader.result()).filter(|_| turned) {
             Some(next) => reader = next,
             None => return Ok(None),
         }

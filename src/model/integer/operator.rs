@@ -16,8 +16,10 @@ pub enum Operator {
     Quantize(Levels),
     /// Levels, channels last, to `f32` in the network's axis order.
     Dequantize(Levels),
-    /// All channels of a window to all channels; fully connected on rank 2.
+    /// All channels of a window to all channels.
     Convolution(Conv),
+    /// All values of a vector to all.
+    FullyConnected(Conv),
     /// A filter a channel.
     Depthwise(Depthwise),
     /// The sum of two tensors.
@@ -44,6 +46,7 @@ impl Operator {
             Self::Dequantize(_) => "dequantize",
             Self::Convolution(conv) if conv.window().is_pointwise() => "pointwise",
             Self::Convolution(_) => "convolution",
+            Self::FullyConnected(_) => "fully connected",
             Self::Depthwise(_) => "depthwise",
             Self::Add(_) => "add",
             Self::Tables(_) => "table",
@@ -74,19 +77,45 @@ impl Operator {
     /// The operator can't work on them.
     pub fn shape(&self, inputs: &[TVec<usize>]) -> TractResult<TVec<usize>> {
         let first = inputs.first().context("an operator without inputs")?;
-        let picture = || Picture::of(first);
+        let picture = || {
+            ensure!(first.len() == 4, "a tensor of shape {first:?} is no picture");
+            Picture::of(first)
+        };
         match self {
             Self::Quantize(_) => Ok(channels_last(first)),
             Self::Dequantize(_) => Ok(channels_first(first)),
-            Self::Convolution(conv) if first.len() == 2 => Ok(tvec![1, conv.outputs()]),
-            Self::Convolution(conv) => picture()?.slid(conv.window(), conv.outputs()),
-            Self::Depthwise(conv) => picture()?.slid(conv.window(), conv.channels()),
+            Self::FullyConnected(conv) => {
+                ensure!(
+                    first.as_slice() == [1, conv.inputs()],
+                    "a vector of {} is expected, not {first:?}",
+                    conv.inputs()
+                );
+                Ok(tvec![1, conv.outputs()])
+            }
+            Self::Convolution(conv) => {
+                let picture = picture()?;
+                ensure!(picture.channels == conv.inputs(), "{} channels are expected, not {first:?}", conv.inputs());
+                picture.slid(conv.window(), conv.outputs())
+            }
+            Self::Depthwise(conv) => {
+                let picture = picture()?;
+                ensure!(
+                    picture.channels == conv.channels(),
+                    "{} channels are expected, not {first:?}",
+                    conv.channels()
+                );
+                picture.slid(conv.window(), conv.channels())
+            }
             Self::MaxPool(window) | Self::MeanPool(_, Some(window)) => {
                 let picture = picture()?;
                 picture.slid(window, picture.channels)
             }
             Self::MeanPool(_, None) => Ok(tvec![1, 1, 1, picture()?.channels]),
-            Self::Features(_) => Ok(tvec![1, picture()?.channels, 1, 1]),
+            Self::Features(_) => {
+                let Picture { size, channels } = picture()?;
+                ensure!(size.area() <= 1 << 22, "a mean over {size:?}");
+                Ok(tvec![1, channels, 1, 1])
+            }
             Self::Pad(padding, _) => {
                 let Picture { size, channels } = picture()?;
                 let Padding { top, left, bottom, right } = padding;
@@ -99,10 +128,12 @@ impl Operator {
             }
             Self::Tables(tables) => {
                 let channels = tables.len() / 256;
-                ensure!(channels == 1 || first.last() == Some(&channels), "{channels} tables for {first:?}");
+                let fits = channels == 1 || (first.len() == 4 && first[0] == 1 && first[3] == channels);
+                ensure!(fits, "{channels} tables for {first:?}");
                 Ok(first.clone())
             }
             Self::Concat(_) => {
+                ensure!(first.len() == 2 || (first.len() == 4 && first[0] == 1), "{inputs:?} are joined");
                 let mut shape = first.clone();
                 let last = shape.len() - 1;
                 ensure!(inputs.iter().all(|it| it.len() == shape.len() && it[..last] == shape[..last]), "{inputs:?}");
@@ -125,7 +156,7 @@ impl Operator {
         output: &mut [u8],
     ) -> TractResult<()> {
         match self {
-            Self::Convolution(conv) => {
+            Self::Convolution(conv) | Self::FullyConnected(conv) => {
                 let Picture { size, .. } = Picture::of(&shapes[0])?;
                 in_rows(shape, output, |rows, part| Ok(conv.run(inputs[0], size, part, rows)?))
             }

@@ -240,7 +240,7 @@ pub fn is_global_mean(graph: &Graph, node: &NodeProto) -> Result<bool, Unrecogni
 
 /// Channels side by side.
 pub fn concat(graph: &Graph, node: &NodeProto, to: Levels) -> Result<Found, Unrecognised> {
-    if !matches!(node.int("axis", 0)?, 1 | -3) {
+    if node.int("axis", 0)? != 1 {
         return Err("it joins another axis than the channels".into());
     }
     let starts = (0..node.input.len()).map(|place| input(graph, node, place)).collect::<Result<Vec<_>, _>>()?;

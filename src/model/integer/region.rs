@@ -12,6 +12,10 @@ use tract_onnx::tract_core::internal::*;
 
 use super::operator::{self, Operator};
 
+/// Largest tensor between operators, in bytes: no network of pictures up to 1024 x 1024 comes near, a wrong one could ask for
+/// more memory than there is.
+const MAX_BYTES: usize = 1 << 27;
+
 /// Where a step finds an operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
@@ -89,7 +93,10 @@ impl Region {
     fn shapes(&self, inputs: &[TVec<usize>]) -> TractResult<Vec<TVec<usize>>> {
         let mut shapes: Vec<TVec<usize>> = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
-            shapes.push(step.operator.shape(&operands(step, inputs, &shapes))?);
+            let shape = step.operator.shape(&operands(step, inputs, &shapes))?;
+            let bytes = shape.iter().try_fold(1_usize, |product, side| product.checked_mul(*side));
+            ensure!(bytes.is_some_and(|bytes| (1..=MAX_BYTES).contains(&bytes)), "a tensor of shape {shape:?}");
+            shapes.push(shape);
         }
         Ok(shapes)
     }

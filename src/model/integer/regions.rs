@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use kernels::Isa;
+use tract_onnx::prelude::DatumType;
 
 use super::operator::Operator;
 use super::region::{Fused, Region, Source, Step};
@@ -32,12 +33,19 @@ pub fn join(
     isa: Isa,
 ) -> Result<HashMap<String, Fused>, OnnxError> {
     let is_operator = |place: usize| graph.node(place).is_some_and(|node| node.op_type == standin::KIND);
+    // A dequantized result is a float tensor, though an operator makes it.
+    let makes_floats: HashSet<usize> = (0..graph.nodes().len())
+        .filter(|place| {
+            let operator = graph.node(*place).and_then(|node| operators.get(&node.name));
+            operator.is_some_and(|operator| operator.result() == DatumType::F32)
+        })
+        .collect();
     // How many float stretches lie before each node.
     let mut stretches: Vec<usize> = Vec::with_capacity(graph.nodes().len());
     let mut drafts: BTreeMap<usize, Draft> = BTreeMap::new();
     for (place, node) in graph.nodes().iter().enumerate() {
         let before = node.input.iter().filter_map(|name| graph.producer(name)).map(|producer| {
-            let leaves_floats = is_operator(place) && !is_operator(producer);
+            let leaves_floats = is_operator(place) && (!is_operator(producer) || makes_floats.contains(&producer));
             stretches.get(producer).copied().unwrap_or(0) + usize::from(leaves_floats)
         });
         let stretch = before.max().unwrap_or(0);
@@ -87,6 +95,7 @@ impl Draft {
         let alone = graph.consumers(first_input).len() == 1 && !graph.is_output(first_input);
         if let (Operator::Tables(after), &[Source::Step(earlier)], true) = (&operator, sources.as_slice(), alone)
             && let Operator::Tables(before) = &mut self.steps[earlier].operator
+            && (before.len() == after.len() || before.len() == 256 || after.len() == 256)
         {
             *before = composed(before, after);
             self.made.remove(first_input);

@@ -28,7 +28,7 @@ pub fn model(proto: &ModelProto, regions: &HashMap<String, Fused>) -> TractResul
     onnx.op_register.insert(KIND, parse);
     let mut model = onnx.model_for_proto_model(proto)?;
     for node in &mut model.nodes {
-        if let Some(fused) = regions.get(&node.name) {
+        if let Some(fused) = regions.get(&node.name).filter(|_| node.op.name() == KIND) {
             node.op = expand(StandIn(Some(fused.clone())));
         }
     }

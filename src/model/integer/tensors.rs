@@ -1,5 +1,8 @@
 //! The quantized tensors of a QDQ graph: what a float tensor is the dequantized form of.
 
+use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::tensor_proto::DataType;
+
 use crate::onnx::{Attributes, Constant, Data, Graph, OnnxError};
 
 use super::levels::Levels;
@@ -49,13 +52,50 @@ pub fn levels(graph: &Graph, place: usize) -> Result<Levels, Reason> {
     }
     let zero = match constant(2)? {
         None if node.input_at(2).is_some() => return Err("its zero point is no constant".into()),
-        // The type of the zero point is that of the levels.
-        None => 0,
+        None => default_zero(graph, node)?,
         Some(Constant { data: Data::U8(zero), .. }) if zero.len() == 1 => zero[0],
         Some(Constant { data: Data::I8(zero), .. }) if zero.len() == 1 => (zero[0] as u8) ^ 0x80,
         Some(_) => return Err("its levels are neither 8-bit nor per tensor".into()),
     };
     Ok(Levels { scale, zero })
+}
+
+/// The zero point where none is given: 0, in the type of the levels.
+fn default_zero(graph: &Graph, node: &NodeProto) -> Result<u8, Reason> {
+    let text = |error: OnnxError| error.to_string();
+    if node.op_type == "QuantizeLinear" {
+        let kind = node.int("output_dtype", 0).map_err(text)?;
+        let unsigned = kind == 0 || kind == DataType::Uint8 as i64;
+        return if unsigned {
+            Ok(0)
+        } else {
+            Err("its levels are of another type than u8, without a zero point".into())
+        };
+    }
+    let source = node.input_at(0).unwrap_or_default();
+    match graph.producer(source) {
+        Some(place) if graph.node(place).is_some_and(|node| node.op_type == "QuantizeLinear") => {
+            // A signed zero is 128 among unsigned levels.
+            let given = graph.node(place).and_then(|node| node.input_at(2)).and_then(|name| graph.initializer(name));
+            Ok(if given.is_some_and(|given| given.data_type == DataType::Int8 as i32) { 0x80 } else { 0 })
+        }
+        _ => match graph.initializer(source).map(|stored| stored.data_type) {
+            Some(kind) if kind == DataType::Int8 as i32 => Ok(0x80),
+            _ => Ok(0),
+        },
+    }
+}
+
+/// Whether the quantizer at `place` makes levels that only dequantizers read: only then nobody sees in which order they lie.
+pub fn makes_levels(graph: &Graph, place: usize) -> bool {
+    let Some(node) = graph.node(place).filter(|node| node.op_type == "QuantizeLinear") else { return false };
+    let reads_levels = |reader: &usize| {
+        let dequantizer = graph.node(*reader).filter(|reader| reader.op_type == "DequantizeLinear");
+        dequantizer.is_some_and(|it| it.input_at(0) == Some(node.result())) && levels(graph, *reader).is_ok()
+    };
+    levels(graph, place).is_ok()
+        && !graph.is_output(node.result())
+        && graph.consumers(node.result()).iter().all(reads_levels)
 }
 
 /// What `tensor` is the dequantized form of, if a `DequantizeLinear` of an activation makes it.
@@ -64,8 +104,7 @@ pub fn dequantized(graph: &Graph, tensor: &str) -> Option<Quantized> {
     let node = graph.node(place).filter(|node| node.op_type == "DequantizeLinear")?;
     let source = node.input_at(0)?;
     // Levels must come from a quantizer: only then are they brought to channels last.
-    let quantizer = graph.producer(source)?;
-    if graph.node(quantizer)?.op_type != "QuantizeLinear" || levels(graph, quantizer).is_err() {
+    if !makes_levels(graph, graph.producer(source)?) {
         return None;
     }
     Some(Quantized { tensor: source.to_owned(), levels: levels(graph, place).ok()? })
@@ -79,9 +118,16 @@ pub fn weights(graph: &Graph, tensor: &str) -> Result<Weights, Reason> {
         None => Ok(None),
         Some(name) => graph.constant(name).map_err(|error| error.to_string()),
     };
-    let Constant { shape, data } = constant(0)?.ok_or("its weights are no constant")?;
-    let scales = constant(1)?.and_then(|scales| scales.floats().map(<[f32]>::to_vec));
-    let scales = scales.ok_or("the scales of its weights are no constant")?;
+    let stored = constant(0)?.ok_or("its weights are no constant")?;
+    if stored.is_empty() {
+        return Err("its weights are empty".into());
+    }
+    let Constant { shape, data } = stored;
+    let scales = constant(1)?.ok_or("the scales of its weights are no constant")?;
+    if scales.shape.len() > 1 || node.int("block_size", 0).map_err(|error| error.to_string())? != 0 {
+        return Err("its weights have a scale a block".into());
+    }
+    let scales = scales.floats().map(<[f32]>::to_vec).ok_or("the scales of its weights are not float")?;
     // Weights of unsigned levels become signed ones; both zero points move along.
     let (values, shift) = match data {
         Data::I8(values) => (values, 0),
@@ -89,6 +135,9 @@ pub fn weights(graph: &Graph, tensor: &str) -> Result<Weights, Reason> {
         _ => return Err("its weights are not 8-bit".into()),
     };
     let zeros = constant(2)?.and_then(|zeros| zeros.integers()).unwrap_or_else(|| vec![0]);
+    if node.input_at(2).is_some_and(|name| !graph.is_constant(name)) {
+        return Err("the zero point of its weights is no constant".into());
+    }
     if zeros.iter().any(|zero| *zero != shift) {
         return Err("its weights have a zero point".into());
     }
@@ -161,6 +210,9 @@ pub fn float_constant(graph: &Graph, tensor: &str) -> Option<Constant> {
     let constant = |at: usize| node.input_at(at).and_then(|name| graph.constant(name).ok().flatten());
     let source = constant(0)?;
     let levels = source.integers()?;
+    if levels.is_empty() {
+        return None;
+    }
     let scales = constant(1)?.floats()?.to_vec();
     let zeros = match node.input_at(2) {
         None => vec![0],
@@ -178,7 +230,7 @@ pub fn float_constant(graph: &Graph, tensor: &str) -> Option<Constant> {
     let value = |(index, level): (usize, &i64)| {
         let channel = if count == 1 { 0 } else { index / inner % count };
         let zero = zeros[if zeros.len() == 1 { 0 } else { channel }];
-        (level - zero) as f32 * scales[channel]
+        level.saturating_sub(zero) as f32 * scales[channel]
     };
     Some(Constant::f32(source.shape.clone(), levels.iter().enumerate().map(value).collect()))
 }

@@ -61,7 +61,8 @@ impl Net {
     }
 
     fn values(&self, leave: Option<&str>, input: &Tensor) -> (Vec<f32>, Vec<Placement>) {
-        let Lowered { proto, regions, pixels, placements } = lower(self.graph.clone(), Isa::best(), leave).unwrap();
+        let Lowered { proto, regions, pixels, placements } =
+            lower(self.graph.clone(), Layout::Nchw, Isa::best(), leave).unwrap();
         let (fact, input) = match pixels {
             None => (f32::fact([1, CHANNELS, SIDE, SIDE]), input.clone()),
             Some(levels) => {
@@ -235,7 +236,7 @@ fn a_float_node_between_integer_ones_waits_for_one_region_and_feeds_the_next() {
     net.node("Add", &["f", "d"], "s", vec![]);
     net.quantized("s", "y", STEP, 130);
     net.graph.set_outputs(&["y"]).unwrap();
-    let lowered = lower(net.graph.clone(), Isa::best(), None).unwrap();
+    let lowered = lower(net.graph.clone(), Layout::Nchw, Isa::best(), None).unwrap();
     assert_eq!(lowered.regions.len(), 2, "one before and one behind");
     let reason = lowered.placements.iter().find(|it| it.op == "Exp").unwrap();
     assert!(matches!(&reason.by, By::Tract { reason } if reason.contains("Exp")), "{reason:?}");
@@ -252,7 +253,7 @@ fn what_the_arithmetic_does_not_cover_stays_tracts_and_says_why() {
         change(&mut net);
         net.quantized("c", "y", STEP, 130);
         net.graph.set_outputs(&["y"]).unwrap();
-        let placements = lower(net.graph.clone(), Isa::best(), None).unwrap().placements;
+        let placements = lower(net.graph.clone(), Layout::Nchw, Isa::best(), None).unwrap().placements;
         let conv = placements.into_iter().find(|it| it.op == "Conv").unwrap();
         match conv.by {
             By::Tract { reason } => reason,
@@ -274,4 +275,78 @@ fn what_the_arithmetic_does_not_cover_stays_tracts_and_says_why() {
         net.node("Conv", &["q", &weights], "c", vec![]);
     });
     assert!(float.contains("not quantized"), "{float}");
+}
+
+#[test]
+fn a_dequantized_tensor_may_be_quantized_again_beside_its_other_readers() {
+    let mut net = Net::new(14);
+    net.quantized("q", "again", 0.03, 100);
+    net.node("Add", &["q", "again"], "s", vec![]);
+    net.quantized("s", "y", STEP, 130);
+    net.graph.set_outputs(&["y"]).unwrap();
+    let values: Vec<f32> = (0..CHANNELS * SIDE * SIDE).map(|index| (index % 90) as f32 / 30.0 - 1.5).collect();
+    let input = Tensor::from_shape(&[1, CHANNELS, SIDE, SIDE], &values).unwrap();
+    let fused = net.values(None, &input).0;
+    assert!(fused.iter().zip(&values).all(|(found, value)| (found - 2.0 * value).abs() < 0.08), "{fused:?}");
+}
+
+#[test]
+fn levels_that_something_else_reads_stay_in_the_files_order() {
+    let mut net = Net::new(15);
+    let (scale, zero) = (net.floats("s", &[], 0.02, 0.02), net.constant("z", &[], Data::U8(vec![120])));
+    net.node("QuantizeLinear", &["q", &scale, &zero], "levels", vec![]);
+    net.node("Flatten", &["levels"], "flat", vec![]);
+    net.node("DequantizeLinear", &["flat", &scale, &zero], "y", vec![]);
+    net.graph.set_outputs(&["y"]).unwrap();
+    let values: Vec<f32> = (0..CHANNELS * SIDE * SIDE).map(|index| (index % 90) as f32 / 30.0 - 1.5).collect();
+    let input = Tensor::from_shape(&[1, CHANNELS, SIDE, SIDE], &values).unwrap();
+    let found = net.values(None, &input).0;
+    assert!(found.iter().zip(&values).all(|(found, value)| (found - value).abs() < 0.011), "{found:?}");
+}
+
+#[test]
+fn signed_levels_without_a_zero_point_mean_what_they_say() {
+    let mut net = Net::new(16);
+    let (scale, zero) = (net.floats("s", &[], 0.02, 0.02), net.constant("z", &[], Data::I8(vec![0])));
+    net.node("QuantizeLinear", &["q", &scale, &zero], "levels", vec![]);
+    net.node("DequantizeLinear", &["levels", &scale], "y", vec![]);
+    net.graph.set_outputs(&["y"]).unwrap();
+    let values: Vec<f32> = (0..CHANNELS * SIDE * SIDE).map(|index| (index % 90) as f32 / 30.0 - 1.5).collect();
+    let input = Tensor::from_shape(&[1, CHANNELS, SIDE, SIDE], &values).unwrap();
+    let found = net.values(None, &input).0;
+    assert!(found.iter().zip(&values).all(|(found, value)| (found - value).abs() < 0.021), "{found:?}");
+}
+
+#[test]
+fn a_network_that_asks_for_too_much_memory_is_an_error() {
+    let mut net = Net::new(17);
+    let mut last = "q".to_owned();
+    for step in 0..34 {
+        let (joined, name) = (format!("j{step}"), format!("q{step}"));
+        net.node("Concat", &[&last, &last], &joined, vec![attribute::int("axis", 1)]);
+        net.quantized(&joined, &name, 0.02, 120);
+        last = name;
+    }
+    net.graph.set_outputs(&[&last]).unwrap();
+    let Lowered { proto, regions, .. } = lower(net.graph, Layout::Nchw, Isa::best(), None).unwrap();
+    let fact = u8::fact([1, SIDE, SIDE, CHANNELS]);
+    let loaded = model(&proto, &regions).and_then(|model| model.with_input_fact(0, fact.into()));
+    assert!(loaded.and_then(|model| model.into_optimized()).is_err());
+}
+
+#[test]
+fn weights_without_elements_are_refused_at_once() {
+    let mut net = Net::new(18);
+    let levels = net.constant("w.levels", &[1 << 44, 0, 1, 1], Data::I8(vec![]));
+    let scale = net.floats("w.scale", &[], 0.1, 0.1);
+    net.node("DequantizeLinear", &[&levels, &scale], "w", vec![]);
+    net.node("Conv", &["q", "w"], "c", vec![]);
+    net.quantized("c", "y", STEP, 130);
+    net.graph.set_outputs(&["y"]).unwrap();
+    let placements = lower(net.graph, Layout::Nchw, Isa::best(), None).unwrap().placements;
+    assert!(
+        placements
+            .iter()
+            .any(|it| it.op == "Conv" && matches!(&it.by, By::Tract { reason } if reason.contains("empty")))
+    );
 }
