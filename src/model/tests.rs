@@ -101,6 +101,13 @@ fn flattened_features_are_in_row_column_channel_order() {
 }
 
 #[test]
+fn the_float_twin_that_times_are_compared_with_runs_though_its_features_are_others() {
+    let twin = Backbone::load_with(manifest(), ONNX, Engine { float: true, ..Engine::threads(1) }).unwrap();
+    assert!(twin.placements().is_empty());
+    assert_eq!(twin.features_of(&picture(5)).unwrap().len(), manifest().output.features);
+}
+
+#[test]
 fn a_head_of_another_backbone_is_refused_and_both_are_named() {
     let mut other = manifest();
     other.id = "some-other-net".into();
