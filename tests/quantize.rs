@@ -209,14 +209,14 @@ fn a_real_mobilenet_keeps_its_features_on_photos_it_was_not_calibrated_on() {
         cosines.push(cosine(&float.features_of(&picture).unwrap(), &ours));
         if let Some(python) = python.as_ref().filter(|_| number < 3) {
             let near = cosine(&ours, &elsewhere(python, &world, &out, 224, &picture));
-            // onnxruntime itself, optimized and not, differs by as much: roundings fall the other way and spread.
-            assert!(near > 0.997, "cosine {near} with onnxruntime on {}", file.display());
+            println!("cosine {near:.5} with onnxruntime on {}", file.display());
+            assert!(near > 0.999, "cosine {near} with onnxruntime on {}", file.display());
         }
     }
     let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
     let least = cosines.iter().copied().fold(1.0, f64::min);
     println!("{} photos: cosine {mean:.5} mean, {least:.5} least", cosines.len());
-    assert!(mean >= 0.99 && least >= 0.97, "cosine {mean} mean, {least} least");
+    assert!(least >= 0.99, "cosine {mean} mean, {least} least");
 }
 
 #[test]
