@@ -66,6 +66,16 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
+/// Every node but those computed at load runs on the integer kernels.
+fn assert_all_integer(backbone: &Backbone) {
+    let placements = serde_json::to_value(backbone.placements()).unwrap();
+    let placements = placements.as_array().unwrap();
+    assert!(!placements.is_empty());
+    for placement in placements {
+        assert!(placement["by"]["integer"].is_object() || placement["by"] == "load", "{placement}");
+    }
+}
+
 #[test]
 fn a_small_network_keeps_its_features_on_scenes_it_was_not_calibrated_on() {
     let world = world();
@@ -78,6 +88,7 @@ fn a_small_network_keeps_its_features_on_scenes_it_was_not_calibrated_on() {
         assert!(layer["sqnr_db"].as_f64().unwrap() > 20.0, "{layer}");
     }
     let quantized = load(&world.path().join("out.onnx"));
+    assert_all_integer(&quantized);
     let float = float_backbone(&networks::small(7).unwrap(), SIDE, "pooling = \"none\"\nfeatures = 24");
     for seed in 1000..1008 {
         let picture = Scene::ALL[seed as usize % 4].render(seed, 96, 96);
@@ -199,6 +210,7 @@ fn a_real_mobilenet_keeps_its_features_on_photos_it_was_not_calibrated_on() {
     assert_eq!(code, Some(0), "{err}");
     println!("{report}");
     let quantized = load(Path::new(&out));
+    assert_all_integer(&quantized);
     let cut = "cut = \"GlobalAveragePool_101\"\npooling = \"average\"\nfeatures = 1280";
     let float = float_backbone(&onnx, 224, cut);
     let python = std::env::var_os("ARCTICD_TEST_PYTHON").map(PathBuf::from);
