@@ -24,44 +24,42 @@ unsafe fn block(block: &Block) {
     unsafe { tiles::each::<ROWS, COLUMNS>(block, |rows, out, pitch| multiply(block, &levels, rows, out, pitch)) }
 }
 
-/// Both rows (`v0`, `v1`) times two columns, all of a group's products or the lower half; `$add` puts pair sums into four
-/// sums (`saddlp` at first, then `sadalp`).
+/// Both rows (in `$x` and `$y`) times two columns, all of a group's products or the lower half; `$add` puts pair sums into
+/// four sums (`saddlp` at first, then `sadalp`).
 #[rustfmt::skip]
 macro_rules! columns {
-    (half, $left:literal, $right:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
+    (half, $x:literal $y:literal, $left:literal $right:literal, $a:literal $b:literal $c:literal $d:literal) => {
         concat!(
-            "smull v2.8h, v0.8b, v", $left, ".8b\n smull v3.8h, v1.8b, v", $left, ".8b\n",
-            "smull v4.8h, v0.8b, v", $right, ".8b\n smull v5.8h, v1.8b, v", $right, ".8b\n",
+            "smull v2.8h, v", $x, ".8b, v", $left, ".8b\n smull v3.8h, v", $y, ".8b, v", $left, ".8b\n",
+            "smull v4.8h, v", $x, ".8b, v", $right, ".8b\n smull v5.8h, v", $y, ".8b, v", $right, ".8b\n",
             "sadalp v", $a, ".4s, v2.8h\n sadalp v", $b, ".4s, v3.8h\n",
             "sadalp v", $c, ".4s, v4.8h\n sadalp v", $d, ".4s, v5.8h\n",
         )
     };
-    ($add:literal, $left:literal, $right:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
+    ($add:literal, $x:literal $y:literal, $left:literal $right:literal, $a:literal $b:literal $c:literal $d:literal) => {
         concat!(
-            "smull v2.8h, v0.8b, v", $left, ".8b\n smull v3.8h, v1.8b, v", $left, ".8b\n",
-            "smull v4.8h, v0.8b, v", $right, ".8b\n smull v5.8h, v1.8b, v", $right, ".8b\n",
-            "smlal2 v2.8h, v0.16b, v", $left, ".16b\n smlal2 v3.8h, v1.16b, v", $left, ".16b\n",
-            "smlal2 v4.8h, v0.16b, v", $right, ".16b\n smlal2 v5.8h, v1.16b, v", $right, ".16b\n",
-            $add, " v", $a, ".4s, v2.8h\n",
-            $add, " v", $b, ".4s, v3.8h\n",
-            $add, " v", $c, ".4s, v4.8h\n",
-            $add, " v", $d, ".4s, v5.8h\n",
+            "smull v2.8h, v", $x, ".8b, v", $left, ".8b\n smull v3.8h, v", $y, ".8b, v", $left, ".8b\n",
+            "smull v4.8h, v", $x, ".8b, v", $right, ".8b\n smull v5.8h, v", $y, ".8b, v", $right, ".8b\n",
+            "smlal2 v2.8h, v", $x, ".16b, v", $left, ".16b\n smlal2 v3.8h, v", $y, ".16b, v", $left, ".16b\n",
+            "smlal2 v4.8h, v", $x, ".16b, v", $right, ".16b\n smlal2 v5.8h, v", $y, ".16b, v", $right, ".16b\n",
+            $add, " v", $a, ".4s, v2.8h\n ", $add, " v", $b, ".4s, v3.8h\n",
+            $add, " v", $c, ".4s, v4.8h\n ", $add, " v", $d, ".4s, v5.8h\n",
         )
     };
 }
 
-/// 16 products of each row and column, or 8.
+/// 16 products of each row and column, or 8, from rows that are loaded here or were loaded into `$x` and `$y`.
 #[rustfmt::skip]
 macro_rules! group {
-    ($add:tt) => {
+    ($add:tt) => { concat!("ldr q0, [{row0}], #16\n ldr q1, [{row1}], #16\n", group!($add, 0 1)) };
+    ($add:tt, $x:literal $y:literal) => {
         concat!(
             "ld1 {{v6.16b-v9.16b}}, [{weights}], #64\n",
-            "ldr q0, [{row0}], #16\n ldr q1, [{row1}], #16\n",
-            columns!($add, 6, 7, 16, 24, 17, 25),
+            columns!($add, $x $y, 6 7, 16 24 17 25),
             "ld1 {{v10.16b-v13.16b}}, [{weights}], #64\n",
-            columns!($add, 8, 9, 18, 26, 19, 27),
-            columns!($add, 10, 11, 20, 28, 21, 29),
-            columns!($add, 12, 13, 22, 30, 23, 31),
+            columns!($add, $x $y, 8 9, 18 26 19 27),
+            columns!($add, $x $y, 10 11, 20 28 21 29),
+            columns!($add, $x $y, 12 13, 22 30 23 31),
         )
     };
 }
@@ -91,14 +89,18 @@ unsafe fn multiply(block: &Block, levels: &Levels, rows: [*const u8; ROWS], out:
             group!("saddlp"),
             "subs {groups}, {groups}, #1",
             "b.eq 3f",
-            // Two groups a round; an odd number of them starts in the middle.
-            "tbnz {groups}, #0, 4f",
+            "tbz {groups}, #0, 2f",
+            group!("sadalp"),
+            "subs {groups}, {groups}, #1",
+            "b.eq 3f",
+            // Two groups a round.
             "2:",
-            group!("sadalp"),
-            "4:",
-            group!("sadalp"),
+            "ldp q0, q14, [{row0}], #32",
+            "ldp q1, q15, [{row1}], #32",
+            group!("sadalp", 0 1),
+            group!("sadalp", 14 15),
             "subs {groups}, {groups}, #2",
-            "b.gt 2b",
+            "b.ne 2b",
             "3:",
             "cbz {half}, 5f",
             group!(half),
@@ -122,6 +124,7 @@ unsafe fn multiply(block: &Block, levels: &Levels, rows: [*const u8; ROWS], out:
             levels = in(reg) levels,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _,
             out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _,
+            out("v14") _, out("v15") _,
             out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _, out("v22") _,
             out("v23") _, out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _, out("v29") _,
             out("v30") _, out("v31") _,
