@@ -3,15 +3,25 @@
 //! [`Cli`] is what clap understands, [`Invocation`] what the rest of the program is asked to do; there is one conversion
 //! between them.
 
+mod backbone;
+mod eval;
+mod head;
 mod quantize;
+mod replay;
+mod train;
 
 use std::io;
 use std::path::PathBuf;
 
+pub use backbone::Add;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 pub use clap_complete::Shell;
+pub use eval::Eval;
+pub use head::{HeadCommand, Inspect, NewKey, Pack, Sign};
 pub use quantize::{Quantize, RangeMethod};
+pub use replay::Replay;
+pub use train::Train;
 
 const LONG_ABOUT: &str = "\
 Watches a directory that cameras write to, classifies each frame on this device, and sends an alert to an MQTT broker. \
@@ -87,6 +97,15 @@ enum Command {
     Run,
     /// Check configuration, directories, model and broker, and say what to mend
     Check(Check),
+    /// Train a head on folders of photos
+    Train(Box<Train>),
+    /// Measure a head on labelled photos
+    Eval(Eval),
+    /// Say what the daemon would have published for a card full of frames
+    Replay(Replay),
+    /// Make keys, sign and inspect heads, take over heads trained elsewhere
+    #[command(subcommand)]
+    Head(HeadCommand),
     /// Look into a backbone, time it, or make it smaller and faster
     #[command(subcommand)]
     Backbone(BackboneCommand),
@@ -129,6 +148,8 @@ pub enum BackboneCommand {
     },
     /// Make an int8 backbone of a float one, calibrated on photos
     Quantize(Box<Quantize>),
+    /// Write the manifest of a network that you bring
+    Add(Add),
 }
 
 #[derive(Debug, Args)]
@@ -139,7 +160,7 @@ struct Check {
 }
 
 /// What the command line asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Invocation {
     /// Run the daemon.
     Run {
@@ -162,6 +183,19 @@ pub enum Invocation {
         /// Print the verdicts as JSON.
         json: bool,
     },
+    /// Train a head.
+    Train(Box<Train>),
+    /// Measure a head.
+    Eval(Eval),
+    /// Classify a card full of frames.
+    Replay {
+        /// What and where to.
+        call: Replay,
+        /// The file after `--config`.
+        config: Option<PathBuf>,
+    },
+    /// Work on a head at a desk.
+    Head(HeadCommand),
     /// Work on a backbone at a desk.
     Backbone(BackboneCommand),
     /// Print a completion script.
@@ -191,8 +225,13 @@ impl TryFrom<Cli> for Invocation {
             }
             None if !once.is_empty() => Ok(Self::Once { images: once, json, config }),
             Some(Command::Check(check)) => Ok(Self::Check { config, json: json || check.json }),
-            Some(Command::Backbone(command)) if !json => Ok(Self::Backbone(command)),
+            Some(Command::Eval(call)) => Ok(Self::Eval(Eval { json: json || call.json, ..call })),
+            Some(Command::Replay(call)) => {
+                Ok(Self::Replay { call: Replay { json: json || call.json, ..call }, config })
+            }
             _ if json => mistake(ErrorKind::MissingRequiredArgument, "--json goes with --once or with check"),
+            Some(Command::Train(call)) => Ok(Self::Train(call)),
+            Some(Command::Head(command)) => Ok(Self::Head(command)),
             Some(Command::Completions { shell }) => Ok(Self::Completions { shell }),
             Some(Command::Backbone(command)) => Ok(Self::Backbone(command)),
             Some(Command::Run) | None => Ok(Self::Run { config }),

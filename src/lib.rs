@@ -10,7 +10,9 @@
 //! * [`mqtt`] drains the queue to the broker, an entry gone only on its own acknowledgement; without a broker
 //!   [`console`] prints it.
 //!
-//! Beside the walk: [`onnx`] is a network file as a graph, [`workshop`] looks into networks and times them.
+//! Beside the walk: [`heads`] is a head as it travels, signed and checked; [`onnx`] is a network file as a graph. At a desk,
+//! never in the daemon: [`train`] fits a head and [`report`] shows how it went, [`evaluate`] measures one, [`replay`] looks
+//! at a card full of frames, [`quantize`] and [`workshop`] work on backbones.
 //!
 //! What joins them: [`classifier`] is one frame from bytes to a [`detection`], pure, and shared with [`once`];
 //! [`pipeline`] is the daemon's worker around it; [`daemon`] starts and stops everything; [`health`] is what it knows of
@@ -24,8 +26,10 @@ pub mod console;
 pub mod daemon;
 pub mod detect;
 pub mod detection;
+pub mod evaluate;
 pub mod exit_code;
 pub mod frame;
+pub mod heads;
 pub mod health;
 pub mod journal;
 pub mod log;
@@ -35,5 +39,8 @@ pub mod once;
 pub mod onnx;
 pub mod pipeline;
 pub mod quantize;
+pub mod replay;
+pub mod report;
+pub mod train;
 pub mod watch;
 pub mod workshop;

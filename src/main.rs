@@ -12,7 +12,7 @@ use arcticd::cli::{self, BackboneCommand, Invocation};
 use arcticd::config::{self, Loaded};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::exit_code::ExitCode;
-use arcticd::{check, log, once, quantize, workshop};
+use arcticd::{check, evaluate, heads, log, once, quantize, replay, train, workshop};
 
 fn main() -> ProcessExitCode {
     run(Invocation::parse())
@@ -30,6 +30,12 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
             with_config(config.as_deref(), |loaded| once::run(&loaded.config, &images, json))
         }
         Invocation::Check { config, json } => check::run(config.as_deref(), json),
+        Invocation::Train(call) => train::command::run(&call),
+        Invocation::Eval(call) => evaluate::command::run(&call),
+        Invocation::Replay { call, config } => {
+            with_config(config.as_deref(), |loaded| replay::run(&loaded.config, &call))
+        }
+        Invocation::Head(command) => heads::command::run(&command),
         Invocation::Backbone(command) => match command {
             BackboneCommand::Inspect { backbone, json } => workshop::inspect::run(backbone.as_deref(), json),
             BackboneCommand::Bench { backbone, serve: true, float, .. } => workshop::serve(backbone.as_deref(), float),
@@ -37,6 +43,7 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
                 workshop::bench::run(backbone.as_deref(), rounds as usize, json)
             }
             BackboneCommand::Quantize(call) => quantize::command::run(&call),
+            BackboneCommand::Add(call) => workshop::add::run(&call),
         },
         Invocation::Completions { shell } => {
             cli::write_completions(shell, &mut io::stdout())?;

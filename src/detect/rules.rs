@@ -133,25 +133,14 @@ mod tests {
     use crate::model::{HeadBackbone, Label};
 
     fn head(labels: &[(&str, bool, bool)]) -> HeadManifest {
-        HeadManifest {
-            format: 1,
-            name: "test".into(),
-            version: "1".into(),
-            sequence: 1,
-            created_at: String::new(),
-            backbone: HeadBackbone { id: "b".into(), sha256: String::new(), features: 1 },
-            labels: labels
-                .iter()
-                .map(|(name, alert, background)| Label {
-                    name: (*name).into(),
-                    alert: *alert,
-                    threshold: 0.5,
-                    background: *background,
-                })
-                .collect(),
-            files: Default::default(),
-            output: None,
-        }
+        let labels = labels.iter().map(|(name, alert, background)| Label {
+            name: (*name).into(),
+            alert: *alert,
+            threshold: 0.5,
+            background: *background,
+        });
+        let backbone = HeadBackbone { id: "b".into(), sha256: String::new(), features: 1 };
+        HeadManifest::new("test".into(), "1".into(), backbone, labels.collect())
     }
 
     fn scores(pairs: &[(&str, f32)]) -> Vec<(String, f32)> {

@@ -158,8 +158,61 @@ pub struct HeadManifest {
     /// The files that belong to it.
     pub files: std::collections::BTreeMap<String, FileDigest>,
     /// Whether `head.onnx` ends in probabilities or logits; detected if absent, compared if given.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<super::head::ScoresOutput>,
+    /// Traps and groups that it is meant for; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audience: Vec<String>,
+    /// Digests of equal pieces of the files, for a transfer in pieces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunks: Option<Chunks>,
+    /// How frames unlike anything it was trained on are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub novelty: Option<Novelty>,
+    /// How well it did, for people: what [`Evaluation`](crate::evaluate::Evaluation) serializes to, or another tool's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<serde_json::Value>,
+    /// The photos it was trained on, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_on: Option<TrainedOn>,
+}
+
+/// Digests of equal pieces of a head's files, which are taken one after the other in the order of the bundle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Chunks {
+    /// Bytes a piece; the last may be shorter.
+    pub size: u64,
+    /// sha256 of each, hex.
+    pub sha256: Vec<String>,
+}
+
+/// How frames unlike anything a head was trained on are told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Novelty {
+    /// `mahalanobis` (the network's second output is the squared distance to the nearest class) or `energy` (minus the
+    /// logarithm of the sum of the exponentiated logits).
+    pub method: NoveltyMethod,
+    /// A frame is novel if its score is above.
+    pub threshold: f32,
+}
+
+/// What a novelty score is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoveltyMethod {
+    /// The network's second output `distance`, `[1, 1]`.
+    Mahalanobis,
+    /// From the logits.
+    Energy,
+}
+
+/// The photos a head was trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainedOn {
+    /// How many.
+    pub photos: u64,
+    /// sha256 over their sorted content hashes, hex.
+    pub digest: String,
 }
 
 /// The backbone that a head was trained on.
@@ -244,6 +297,26 @@ impl BackboneManifest {
 }
 
 impl HeadManifest {
+    /// A manifest of format 1 with what every head has; the rest is empty.
+    pub fn new(name: String, version: String, backbone: HeadBackbone, labels: Vec<Label>) -> Self {
+        Self {
+            format: 1,
+            name,
+            version,
+            sequence: 1,
+            created_at: String::new(),
+            backbone,
+            labels,
+            files: std::collections::BTreeMap::new(),
+            output: None,
+            audience: Vec::new(),
+            chunks: None,
+            novelty: None,
+            evaluation: None,
+            trained_on: None,
+        }
+    }
+
     /// Parses and checks a manifest.
     ///
     /// # Errors
@@ -293,6 +366,11 @@ impl HeadManifest {
                 );
             }
         }
+        if let Some(novelty) = &self.novelty
+            && !novelty.threshold.is_finite()
+        {
+            return wrong("novelty.threshold".into(), "is not a finite number".into());
+        }
         if !self.files.contains_key("head.onnx") {
             return wrong("files".into(), "does not list head.onnx".into());
         }
@@ -300,7 +378,8 @@ impl HeadManifest {
     }
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether `text` can name a head or a backbone: `[a-z0-9.-]+`.
+pub fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-')
 }
 

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 pub use backbone::{Backbone, Engine};
 pub use head::{Head, ScoresOutput};
 pub use manifest::{
-    BackboneManifest, Channels, FileDigest, HeadBackbone, HeadManifest, Input, Label, Layout, ManifestError, Output,
-    Pooling, SelfTest,
+    BackboneManifest, Channels, Chunks, FileDigest, HeadBackbone, HeadManifest, Input, Label, Layout, ManifestError,
+    Novelty, NoveltyMethod, Output, Pooling, SelfTest, TrainedOn, is_label, is_name,
 };
 pub(crate) use preprocess::normalise;
 pub use preprocess::{Named, Normalisation, Preprocessing};

@@ -1,5 +1,6 @@
 //! What is done with networks at a desk, not on a mast: look into them and time them.
 
+pub mod add;
 pub mod bench;
 pub mod inspect;
 mod serve;

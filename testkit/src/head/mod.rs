@@ -226,20 +226,16 @@ fn manifest(backbone: &Backbone, onnx: &[u8], threshold: f32) -> HeadManifest {
         background: scene == Scene::Empty,
     };
     let digest = FileDigest { size: onnx.len() as u64, sha256: ContentHash::of(onnx).to_string() };
+    let head_backbone = HeadBackbone {
+        id: backbone.manifest().id.clone(),
+        sha256: backbone.manifest().sha256.clone(),
+        features: backbone.features(),
+    };
     HeadManifest {
-        format: 1,
-        name: "demo-scenes".into(),
-        version: "rendered".into(),
-        sequence: 1,
         created_at: rfc3339(OffsetDateTime::now_utc()),
-        backbone: HeadBackbone {
-            id: backbone.manifest().id.clone(),
-            sha256: backbone.manifest().sha256.clone(),
-            features: backbone.features(),
-        },
-        labels: Scene::ALL.map(label).to_vec(),
         files: BTreeMap::from([("head.onnx".to_owned(), digest)]),
         output: Some(ScoresOutput::Probabilities),
+        ..HeadManifest::new("demo-scenes".into(), "rendered".into(), head_backbone, Scene::ALL.map(label).to_vec())
     }
 }
 

@@ -1,0 +1,92 @@
+//! The arguments of `arcticd head`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueHint};
+
+/// What is done with a head at a desk.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum HeadCommand {
+    /// Make a key pair: NAME.key to sign with, NAME.pub for the traps
+    NewKey(NewKey),
+    /// Sign a head, so that traps that trust the key accept it
+    Sign(Sign),
+    /// Show everything in a head and check it; any doubt is an error
+    Inspect(Inspect),
+    /// Make a head of an ONNX network trained elsewhere (Keras, PyTorch, scikit-learn)
+    Pack(Pack),
+}
+
+/// Make a key pair.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct NewKey {
+    /// Where to write: NAME.key and NAME.pub
+    #[arg(value_name = "NAME", value_hint = ValueHint::FilePath)]
+    pub name: PathBuf,
+    /// Do not ask for a password that protects the secret key
+    #[arg(long)]
+    pub no_password: bool,
+}
+
+/// Sign a head.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Sign {
+    /// The head, changed in place
+    #[arg(value_name = "NAME.head", value_hint = ValueHint::FilePath)]
+    pub head: PathBuf,
+    /// The secret key
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub key: PathBuf,
+}
+
+/// Show and check a head.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Inspect {
+    /// A .head file or a head's directory; the built-in head without
+    #[arg(value_name = "HEAD", value_hint = ValueHint::AnyPath)]
+    pub head: Option<PathBuf>,
+    /// Public keys that count as trusted: files, or folders of .pub files
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub trust: Vec<PathBuf>,
+    /// Manifest of the backbone that it is checked against (a .toml file); the built-in backbone without
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub backbone: Option<PathBuf>,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Make a head of an ONNX network.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Pack {
+    /// The trained layers: one input of features, one output a label
+    #[arg(long, value_name = "FILE.onnx", value_hint = ValueHint::FilePath)]
+    pub onnx: PathBuf,
+    /// Labels in the order of the network's output, separated by commas
+    #[arg(long, value_name = "LABELS", value_delimiter = ',', required = true)]
+    pub labels: Vec<String>,
+    /// Manifest of the backbone that it was trained on (a .toml file), or builtin
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub backbone: PathBuf,
+    /// Labels that alert
+    #[arg(long, value_name = "LABELS", value_delimiter = ',')]
+    pub alert: Vec<String>,
+    /// Labels that are background and never alert [default: other, if it is among the labels]
+    #[arg(long, value_name = "LABELS", value_delimiter = ',')]
+    pub background: Vec<String>,
+    /// Smallest probability that alerts, for all labels (0 to 1)
+    #[arg(long, value_name = "P", default_value = "0.5")]
+    pub threshold: String,
+    /// Head to write
+    #[arg(short, long, value_name = "NAME.head", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+    /// Name of the head, [a-z0-9.-]+ [default: from NAME.head]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Version for people [default: today's date]
+    #[arg(long, value_name = "TEXT")]
+    pub head_version: Option<String>,
+    /// Counts the releases of this head: raise it with each
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub sequence: u64,
+}

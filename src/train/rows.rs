@@ -1,0 +1,74 @@
+//! Feature rows, one a view of a photo.
+
+use std::path::PathBuf;
+
+/// Feature vectors of equal length, one after the other.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rows {
+    width: usize,
+    values: Vec<f32>,
+}
+
+impl Rows {
+    /// No rows yet, of `width` features each (at least 1).
+    pub fn new(width: usize) -> Self {
+        Self { width: width.max(1), values: Vec::new() }
+    }
+
+    /// Appends a row; one of another length is cut or filled with zeros, which callers exclude.
+    pub fn push(&mut self, row: &[f32]) {
+        debug_assert_eq!(row.len(), self.width);
+        let end = self.values.len() + self.width;
+        self.values.extend(row.iter().take(self.width));
+        self.values.resize(end, 0.0);
+    }
+
+    /// Features a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.values.len().checked_div(self.width).unwrap_or(0)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The rows in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[f32]> + Clone {
+        self.values.chunks_exact(self.width.max(1))
+    }
+
+    /// Row `place`; empty beyond the end.
+    pub fn row(&self, place: usize) -> &[f32] {
+        self.values.get(place * self.width..(place + 1) * self.width).unwrap_or_default()
+    }
+
+    /// All values, row after row.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+}
+
+/// Labelled feature rows. The vectors beside `rows` hold one entry a row.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Dataset {
+    /// The labels, sorted.
+    pub labels: Vec<String>,
+    /// One row a view.
+    pub rows: Rows,
+    /// Place of the row's label in `labels`.
+    pub class: Vec<usize>,
+    /// Place in `photos` of the photo that the row is a view of. Views of a photo stay on one side of a split.
+    pub photo: Vec<usize>,
+    /// Whether the row is the photo itself, as a trap would see it, and not a changed view.
+    pub plain: Vec<bool>,
+    /// The photos. Packaged background rows have none of their own: their path is empty.
+    pub photos: Vec<PathBuf>,
+    /// For each photo the first photo of its near-duplicates (often itself): they stay on one side of a split.
+    pub cluster: Vec<usize>,
+}
