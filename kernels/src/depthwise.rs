@@ -8,7 +8,7 @@ use crate::lines::Picture;
 use crate::{Isa, KernelError, Size, Window, check_length, check_shape};
 
 /// Most taps of a window: 7 x 7.
-pub(crate) const MAX_TAPS: usize = 49;
+pub const MAX_TAPS: usize = 49;
 
 /// What a depthwise kernel gets: `count` neighbouring output pixels of one row.
 #[repr(C)]

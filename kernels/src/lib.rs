@@ -11,7 +11,7 @@
 //! * [`elementwise`] and [`pool`]: sums, table look-ups, maxima and means.
 //!
 //! The interface is safe: sizes are checked once a call, and everything behind it relies on that. Unsafe code is confined
-//! to this crate. Convolution is a matrix product over rows gathered from the picture: [`gemm`](conv) packs rows and drives
+//! to this crate. Convolution is a matrix product over rows gathered from the picture: `gemm` packs rows and drives
 //! one tile function an instruction set, which multiplies, accumulates and requantizes in registers.
 //!
 //! `tests/miri.sh` runs the kernels of x86-64 instruction sets that a processor lacks in an interpreter.
@@ -35,7 +35,7 @@ mod x86;
 
 pub use arithmetic::{Output, Requantize};
 pub use conv::Conv;
-pub use depthwise::Depthwise;
+pub use depthwise::{Depthwise, MAX_TAPS};
 pub use isa::Isa;
 pub use window::{Padding, Size, Window};
 

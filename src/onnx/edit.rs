@@ -215,11 +215,7 @@ impl Graph {
 
     /// As [`Graph::remove_nodes`], for an edit that puts another maker into the place of the one removed.
     pub(crate) fn remove_nodes_unchecked(&mut self, places: &HashSet<usize>) -> Result<(), OnnxError> {
-        let mut place = 0;
-        self.graph.node.retain(|_| {
-            place += 1;
-            !places.contains(&(place - 1))
-        });
+        self.drop_nodes(places);
         self.reindex()
     }
 

@@ -44,7 +44,8 @@ impl Graph {
         self.sort()
     }
 
-    fn drop_nodes(&mut self, places: &HashSet<usize>) {
+    /// Removes nodes; the caller puts the index right.
+    pub(super) fn drop_nodes(&mut self, places: &HashSet<usize>) {
         let mut place = 0;
         self.graph.node.retain(|_| {
             place += 1;

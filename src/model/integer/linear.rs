@@ -1,6 +1,6 @@
 //! Recognises convolutions and fully connected layers.
 
-use kernels::{Conv, Depthwise, Isa, KernelError, Output, Padding, Requantize, Size, Window};
+use kernels::{Conv, Depthwise, Isa, KernelError, MAX_TAPS, Output, Padding, Requantize, Size, Window};
 use tract_onnx::pb::NodeProto;
 
 use super::levels::Levels;
@@ -8,9 +8,6 @@ use super::operator::Operator;
 use super::tensors::{Reason, Weights, bias, dequantized, weights};
 use super::{Found, Unrecognised};
 use crate::onnx::{Attributes, Graph, OnnxError};
-
-/// Most taps of a depthwise window.
-const MAX_TAPS: usize = 49;
 
 /// `DequantizeLinear -> Conv`, with weights and bias of constants.
 pub fn convolution(
