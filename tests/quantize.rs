@@ -133,6 +133,25 @@ fn without_photos_manifest_or_network_the_message_says_what_to_give() {
 }
 
 /// Features of `picture` by onnxruntime.
+#[test]
+fn what_is_read_is_never_written_over_and_a_missing_folder_is_named_before_the_work() {
+    let world = world();
+    let before = std::fs::read(path(&world, "float.onnx")).unwrap();
+    let (network, photos, side) = (path(&world, "float.onnx"), path(&world, "photos"), SIDE.to_string());
+    let call = |out: &str| {
+        let flags = ["--size", &side, "--preprocessing", "symmetric"];
+        quantize(&[&[network.as_str(), "--calibrate", &photos, "-o", out][..], &flags].concat())
+    };
+    let (code, _, error) = call(&network);
+    assert!(code == Some(1) && error.contains("choose another name"), "{error}");
+    assert_eq!(std::fs::read(&network).unwrap(), before);
+    std::fs::write(path(&world, "float.toml"), "mine").unwrap();
+    let (code, _, error) = call(&path(&world, "float.int8"));
+    assert!(code == Some(1) && error.contains("float.toml would be written over"), "{error}");
+    let (code, _, error) = call(&path(&world, "nowhere/out.onnx"));
+    assert!(code == Some(1) && error.contains("nowhere: nothing can be written there"), "{error}");
+}
+
 fn elsewhere(python: &Path, world: &tempfile::TempDir, onnx: &str, side: u32, picture: &Pixels) -> Vec<f32> {
     let pixels = &picture.rgb;
     let area = (side * side) as usize;
@@ -243,7 +262,13 @@ fn a_manifest_beside_the_network_is_taken_and_a_wrong_one_refused() {
     assert_eq!(code, Some(1));
     assert!(err.contains("describes another file"), "{err}");
     let digest = |file: &str| frame::ContentHash::of(&std::fs::read(path(&world, file)).unwrap()).to_string();
-    std::fs::write(path(&world, "float.toml"), made.replace(&digest("out.onnx"), &digest("float.onnx"))).unwrap();
+    let described = made.replace(&digest("out.onnx"), &digest("float.onnx"));
+    // The self-test is still the int8 weights'.
+    std::fs::write(path(&world, "float.toml"), &described).unwrap();
+    let (code, _, err) = quantize(&[&network, "--calibrate", &photos, "-o", &out]);
+    assert!(code == Some(1) && err.contains("self-test"), "{err}");
+    let (described, _) = described.split_once("[self_test]").unwrap();
+    std::fs::write(path(&world, "float.toml"), described).unwrap();
     let (code, text, err) = quantize(&[&network, "--calibrate", &photos, "-o", &out, "--method", "minmax"]);
     assert_eq!(code, Some(0), "{err}");
     assert!(text.contains("SQNR") && text.contains("<- taken"), "{text}");

@@ -27,7 +27,7 @@ pub struct Quantize {
     /// File to write; its manifest goes beside it as .toml
     #[arg(short, long, value_name = "OUT.onnx", value_hint = ValueHint::FilePath)]
     pub output: PathBuf,
-    /// Manifest of the float network [default: FLOAT.toml if there is one, else the flags below]
+    /// Manifest of the float network [default: FLOAT.toml, unless the flags below say it all]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub manifest: Option<PathBuf>,
     /// Without a manifest: sides of the square input, in pixels (16 to 1024)

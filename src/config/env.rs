@@ -9,8 +9,8 @@ use super::suggest::nearest;
 
 const PREFIX: &str = "ARCTICD_";
 
-/// Where tests find optional photographs; no setting of the daemon.
-const OF_THE_TESTS: &str = "ARCTICD_TEST_DATA";
+/// No keys of the configuration: kernels to compute with, and where tests find photographs, networks and a Python.
+const OTHERS: [&str; 4] = ["ARCTICD_KERNELS", "ARCTICD_TEST_DATA", "ARCTICD_TEST_NETS", "ARCTICD_TEST_PYTHON"];
 
 /// This process's `ARCTICD_*` variables, for [`super::load`]. Unlike `std::env::vars` it survives a variable that is
 /// not UTF-8, ours or not: the odd bytes are replaced, and the value is then judged like any other.
@@ -39,7 +39,7 @@ pub(super) fn overlay(
                 document.set(key, typed(schema, &text), Place::Variable(name));
             }
             Some(_) => {}
-            None if name == OF_THE_TESTS => {}
+            None if OTHERS.contains(&name.as_str()) => {}
             None => warnings.push(unknown(&name, keys.iter().map(|(variable, ..)| variable.as_str()))),
         }
     }

@@ -253,6 +253,19 @@ fn network(manifest: &BackboneManifest, error: TractError) -> ModelError {
     ModelError::Network { what: format!("backbone {}", manifest.id), reason: format!("{error:#}") }
 }
 
+/// The file often says which axis the colours are on; tract's own complaint about it would help nobody.
+fn check_layout(manifest: &BackboneManifest, graph: &Graph) -> Result<(), ModelError> {
+    let declared = graph.inputs().next().and_then(|input| graph.shape(input)).unwrap_or_default();
+    let (right, other) = match (manifest.input.layout, &declared[..]) {
+        (Layout::Nchw, &[_, colours, _, 3]) if colours != 3 => ("nhwc", "nchw"),
+        (Layout::Nhwc, &[_, 3, _, colours]) if colours != 3 => ("nchw", "nhwc"),
+        _ => return Ok(()),
+    };
+    let problem =
+        format!("the file's input is {declared:?}, so input.layout is \"{right}\"; the manifest says \"{other}\"");
+    Err(ModelError::Shape { what: format!("backbone {}", manifest.id), problem })
+}
+
 /// Shape of the input tensor.
 fn shape(manifest: &BackboneManifest) -> [usize; 4] {
     let (width, height) = (manifest.input.width as usize, manifest.input.height as usize);
@@ -284,6 +297,7 @@ fn load(manifest: &BackboneManifest, onnx: &[u8], engine: Engine) -> Result<Load
         let problem = format!("has {} inputs; a backbone has one, the picture", graph.inputs().count());
         return Err(ModelError::Shape { what: format!("backbone {}", manifest.id), problem });
     }
+    check_layout(manifest, &graph)?;
     if !integer::is_quantized(&graph) {
         return Ok(Loaded {
             plan: float_plan(manifest, graph)?,

@@ -33,7 +33,7 @@ pub enum ModelError {
     Manifest(#[from] ManifestError),
     /// The file is not the one its manifest describes.
     #[error(
-        "{what}: sha256 is {found}, the manifest says {expected}; copy the file again, it is damaged or another one"
+        "{what}: sha256 is {found}, the manifest says {expected}; it is damaged or another one: copy it again, or put its own sha256 into the manifest"
     )]
     Digest {
         /// `backbone ID` or `head NAME`.
@@ -71,7 +71,7 @@ pub enum ModelError {
     },
     /// The arithmetic of this machine gives other numbers than the manifest's.
     #[error(
-        "backbone {id}: the self-test gives {found} where {expected} +- {tolerance} is expected ({place}); the file or this machine's arithmetic is broken"
+        "backbone {id}: the self-test gives {found} where {expected} +- {tolerance} is expected ({place}); the manifest describes another input, the file is damaged, or this machine's arithmetic is broken"
     )]
     SelfTest {
         /// The backbone's id.

@@ -7,7 +7,10 @@ use crate::frame::Pixels;
 
 /// How 0..255 becomes what the network was trained on: a known recipe by name, or numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "not one of symmetric, zero_to_one, torch, caffe, caffe_over_255, nor { mean = [..], scale = [..] }"
+)]
 pub enum Preprocessing {
     /// A known recipe.
     Named(Named),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use kernels::Isa;
 use sha2::{Digest, Sha256};
 
@@ -46,9 +46,12 @@ pub fn engine(threads: usize) -> Result<Engine> {
     {
         let known = Isa::available();
         let names: Vec<&str> = known.iter().map(|isa| isa.name()).collect();
-        engine.isa = Isa::named(&name)
-            .filter(|isa| known.contains(isa))
-            .with_context(|| format!("ARCTICD_KERNELS is `{name}`; this processor has {}", names.join(", ")))?;
+        engine.isa = Isa::named(&name).filter(|isa| known.contains(isa)).with_context(|| {
+            format!(
+                "ARCTICD_KERNELS is `{name}`; this processor has {}; unset it, or set it to one of these",
+                names.join(", ")
+            )
+        })?;
     }
     Ok(engine)
 }
@@ -59,7 +62,11 @@ pub fn engine(threads: usize) -> Result<Engine> {
 /// Names the file and what is wrong with it.
 pub fn backbone_with(origin: &Origin, engine: Engine) -> Result<Backbone> {
     let Origin::Path(path) = origin else { return Ok(builtin::backbone(engine)?) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("backbone manifest {}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => anyhow!("is no text; give the .toml manifest, not the network"),
+        _ => error.into(),
+    });
+    let text = text.with_context(|| format!("backbone manifest {}", path.display()))?;
     let manifest = BackboneManifest::parse(&text).with_context(|| path.display().to_string())?;
     let network = path.parent().unwrap_or(Path::new(".")).join(&manifest.file);
     let onnx = std::fs::read(&network).with_context(|| format!("backbone {}", network.display()))?;

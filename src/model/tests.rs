@@ -144,3 +144,15 @@ fn manifests_name_the_key_that_is_wrong() {
     assert!(error.contains("cutt"), "{error}");
     assert!(HeadManifest::parse(b"{}").is_err());
 }
+
+#[test]
+fn a_layout_that_the_file_contradicts_is_named_with_the_right_one() {
+    let mut wrong = manifest();
+    let (stated, right) = match wrong.input.layout {
+        Layout::Nchw => (Layout::Nhwc, "nchw"),
+        Layout::Nhwc => (Layout::Nchw, "nhwc"),
+    };
+    wrong.input.layout = stated;
+    let Err(error) = Backbone::load(wrong, ONNX, 1) else { panic!("it was accepted") };
+    assert!(error.to_string().contains(&format!("input.layout is \"{right}\"")), "{error}");
+}

@@ -9,7 +9,7 @@ use crate::cli::{Quantize, RangeMethod};
 use crate::exit_code::ExitCode;
 use crate::frame::{Filter, Fit};
 use crate::model::source::{self, Origin};
-use crate::model::{BackboneManifest, Channels, Input, Layout, Output, Pooling, Preprocessing};
+use crate::model::{Backbone, BackboneManifest, Channels, Input, Layout, Output, Pooling, Preprocessing};
 use crate::onnx::Graph;
 
 /// Runs the command and prints its report.
@@ -31,7 +31,18 @@ pub fn run(call: &Quantize) -> Result<ExitCode> {
             manifest.output.features
         );
     }
+    if let Some(head) = &head
+        && !head.manifest().backbone.sha256.eq_ignore_ascii_case(&manifest.sha256)
+    {
+        eprintln!(
+            "arcticd: head {} was trained on {}, another file than {network}: its verdicts here say little",
+            head.title(),
+            head.manifest().backbone.id
+        );
+    }
     let out = Out::at(&call.output)?;
+    out.spares(&call.network)?;
+    out.spares(call.manifest.as_deref().unwrap_or(&call.network.with_extension("toml")))?;
     let progress = Progress::on_terminal();
     let photos = Photos::load(&call.calibrate, &manifest.input, call.photos as usize, &progress)?;
     for (file, reason) in &photos.skipped {
@@ -70,6 +81,7 @@ fn methods(method: RangeMethod) -> Vec<Method> {
 /// Where the result goes.
 struct Out {
     file_name: String,
+    network: PathBuf,
     manifest: PathBuf,
 }
 
@@ -81,8 +93,29 @@ impl Out {
         if manifest == output {
             bail!("{}: ends in .toml, where the manifest is to go; choose another ending", output.display());
         }
-        Ok(Self { file_name, manifest })
+        // A long calculation must not end at a folder that was never there.
+        let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        tempfile(folder).with_context(|| format!("{}: nothing can be written there", folder.display()))?;
+        Ok(Self { file_name, manifest, network: output.to_owned() })
     }
+
+    /// Refuses to write over what is read.
+    fn spares(&self, input: &Path) -> Result<()> {
+        let Ok(input) = input.canonicalize() else { return Ok(()) };
+        for output in [&self.network, &self.manifest] {
+            if output.canonicalize().is_ok_and(|output| output == input) {
+                bail!("{} would be written over by the result; choose another name for -o", input.display());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a file can be made in `folder`; it is gone again.
+fn tempfile(folder: &Path) -> std::io::Result<()> {
+    let path = folder.join(format!(".arcticd-{}", std::process::id()));
+    std::fs::File::create_new(&path)?;
+    std::fs::remove_file(&path)
 }
 
 /// Writes beside the target and renames, so that a full disk leaves no half file under the name.
@@ -101,7 +134,13 @@ fn manifest(call: &Quantize, onnx: &[u8]) -> Result<BackboneManifest> {
     let path = match &call.manifest {
         Some(path) => path,
         None if !flags && beside.is_file() => &beside,
-        None => return from_flags(call, onnx),
+        None => {
+            let manifest = from_flags(call, onnx)?;
+            if beside.is_file() {
+                eprintln!("arcticd: {} is not read: the flags say what the network wants", beside.display());
+            }
+            return Ok(manifest);
+        }
     };
     let text = std::fs::read_to_string(path).with_context(|| format!("manifest {}", path.display()))?;
     let manifest = BackboneManifest::parse(&text).with_context(|| path.display().to_string())?;
@@ -114,13 +153,28 @@ fn manifest(call: &Quantize, onnx: &[u8]) -> Result<BackboneManifest> {
             call.network.display()
         );
     }
+    if manifest.self_test.is_some() {
+        // What the manifest says wrongly would be quantized wrongly.
+        Backbone::load(manifest.clone(), onnx, 1).with_context(|| path.display().to_string())?;
+    }
     Ok(manifest)
+}
+
+fn ends_in_softmax(graph: &Graph) -> bool {
+    let last = graph.outputs().next().and_then(|output| graph.producer(output)).and_then(|place| graph.node(place));
+    last.is_some_and(|node| node.op_type == "Softmax")
 }
 
 fn from_flags(call: &Quantize, onnx: &[u8]) -> Result<BackboneManifest> {
     let network = call.network.display();
     let (Some(size), Some(recipe)) = (call.size, &call.preprocessing) else {
         let beside = call.network.with_extension("toml");
+        if beside.is_file() {
+            bail!(
+                "--size and --preprocessing go together (and with --cut); without all of them {} is read",
+                beside.display()
+            );
+        }
         bail!("there is no manifest {}; give --manifest, or --size and --preprocessing (and --cut)", beside.display());
     };
     let named = serde_json::from_value(serde_json::Value::String(recipe.clone()));
@@ -128,6 +182,11 @@ fn from_flags(call: &Quantize, onnx: &[u8]) -> Result<BackboneManifest> {
         anyhow!("--preprocessing {recipe}: not one of symmetric, zero_to_one, torch, caffe, caffe_over255")
     })?;
     let graph = Graph::parse(onnx).with_context(|| network.to_string())?;
+    if call.cut.is_none() && ends_in_softmax(&graph) {
+        bail!(
+            "{network} ends in a Softmax: these are class scores, no features; name with --cut the node before its classifier"
+        );
+    }
     let shape = graph.inputs().next().and_then(|input| graph.shape(input));
     let layout = match shape.as_deref() {
         Some([_, _, _, 3]) => Layout::Nhwc,

@@ -35,7 +35,7 @@ pub enum QuantizeError {
         skipped: usize,
     },
     /// A folder that can't be listed.
-    #[error("{path}: {reason}")]
+    #[error("the folder of photos {path}: {reason}")]
     Folder {
         /// The folder.
         path: String,

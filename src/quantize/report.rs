@@ -67,7 +67,9 @@ impl fmt::Display for Report {
             writeln!(f, "{:>7}  {:<14} layer", "SQNR dB", "kind")?;
         }
         for layer in &self.layers {
-            writeln!(f, "{:7.1}  {:<14} {}", layer.sqnr_db, layer.kind, layer.tensor)?;
+            // Beyond what f32 can tell apart.
+            let sqnr = if layer.sqnr_db > 140.0 { "exact".to_owned() } else { format!("{:.1}", layer.sqnr_db) };
+            writeln!(f, "{sqnr:>7}  {:<14} {}", layer.kind, layer.tensor)?;
         }
         if !self.candidates.is_empty() {
             writeln!(

@@ -48,7 +48,10 @@ fn print(out: &mut impl Write, backbone: &Backbone) -> io::Result<()> {
     writeln!(out, "{}: {} features, kernels {}", manifest.id, backbone.features(), backbone.engine().isa)?;
     let nodes = backbone.placements();
     if nodes.is_empty() {
-        return writeln!(out, "No activation is quantized: tract computes all of it in f32.");
+        return writeln!(
+            out,
+            "No activation is quantized: tract computes all of it in f32. `arcticd backbone quantize` makes an int8 one."
+        );
     }
     let width = nodes.iter().map(|it| it.node.len()).max().unwrap_or(0).min(48);
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
