@@ -2,10 +2,12 @@
 
 pub mod command;
 mod requirement;
+mod table;
 
 use serde::{Deserialize, Serialize};
 
 pub use requirement::Requirement;
+pub use table::confusion_table;
 
 /// One photo, judged.
 #[derive(Debug, Clone, PartialEq)]

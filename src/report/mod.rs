@@ -1,10 +1,28 @@
-//! What a training came to, made for looking: HTML, JSON, and the short form for a terminal.
+//! What a training came to, made for looking: [`html`] for a wall, [`json`] for scripts, [`text`] for a terminal. Pure:
+//! no file is read or written here.
 
-use std::path::PathBuf;
+mod choose;
+mod html;
+mod numbers;
+mod projection;
+mod text;
+mod thumbnail;
 
-use serde::Serialize;
+#[cfg(test)]
+mod testing;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, Serializer};
 
 use crate::evaluate::{Evaluation, Share};
+
+pub use choose::{Seen, calibration, mistakes};
+pub use html::html;
+pub use numbers::balanced_interval;
+pub use projection::project;
+pub use text::text;
+pub use thumbnail::{ThumbnailError, thumbnail};
 
 /// Everything a report shows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -138,6 +156,7 @@ pub struct NoveltyFigures {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Mistake {
     /// The photo.
+    #[serde(serialize_with = "lossy")]
     pub photo: PathBuf,
     /// `held out` or `test`.
     pub part: &'static str,
@@ -160,6 +179,7 @@ pub struct MapPoint {
     /// Named rightly.
     pub right: bool,
     /// The photo's path.
+    #[serde(serialize_with = "lossy")]
     pub photo: PathBuf,
 }
 
@@ -170,4 +190,65 @@ pub struct Seconds {
     pub features: f64,
     /// Fitting, cross-validation and all the rest.
     pub fit: f64,
+}
+
+/// The report as one JSON object: numbers rounded to six digits, thumbnails left out, `null` where a number is none.
+///
+/// # Errors
+/// If it cannot be written as JSON, which no field of it causes.
+pub fn json(report: &Report) -> Result<String, serde_json::Error> {
+    let mut value = serde_json::to_value(report)?;
+    numbers::round(&mut value);
+    Ok(value.to_string())
+}
+
+/// A path as text; serde refuses one that is not UTF-8, and a report should not fail for a file's name.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{degenerate, sample};
+    use super::*;
+
+    #[test]
+    fn the_json_has_the_pages_numbers_rounded_and_no_pictures() {
+        let report = sample(4);
+        let text = json(&report).expect("writes");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("parses");
+        assert_eq!(value["cross_validation"]["images"], report.cross_validation.images);
+        assert_eq!(
+            value["operating_point"]["curve"].as_array().map(Vec::len),
+            Some(report.cross_validation.images as usize)
+        );
+        assert!(!text.contains("data:image") && value["mistakes"][0]["photo"].is_string());
+        let digits = |number: &str| {
+            let mantissa = number.split('e').next().unwrap_or_default().trim_start_matches(['-', '0', '.']);
+            mantissa.bytes().filter(u8::is_ascii_digit).count()
+        };
+        let longest =
+            text.split([',', ':', '[', ']', '{', '}']).filter(|part| part.parse::<f64>().is_ok()).map(digits).max();
+        assert!(longest.is_some_and(|digits| digits <= 6), "{longest:?}");
+    }
+
+    #[test]
+    fn the_json_of_numbers_that_are_none_is_json() {
+        for report in degenerate() {
+            let text = json(&report).expect("writes");
+            serde_json::from_str::<serde_json::Value>(&text).expect("parses");
+            assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_name_that_is_not_utf_8_does_not_cost_the_report() {
+        use std::os::unix::ffi::OsStrExt;
+        let mut report = sample(2);
+        report.map[0].photo = PathBuf::from(std::ffi::OsStr::from_bytes(b"bear\xff.jpg"));
+        report.mistakes[0].photo = report.map[0].photo.clone();
+        assert!(json(&report).expect("writes").contains("bear\u{fffd}.jpg"));
+        assert!(html(&report).contains("bear\u{fffd}.jpg"));
+    }
 }
