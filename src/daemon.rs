@@ -210,12 +210,15 @@ async fn watch_dies(watching: &frames::Watch) {
 /// What one file may ask for: no more than half of the memory that is free now, lest the system end the daemon for it.
 pub fn limits() -> Limits {
     let limits = Limits::default();
-    let free = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-        line.trim().trim_end_matches(" kB").parse::<u64>().ok()
-    });
-    let half = free.map_or(limits.max_memory, |kib| (kib << 10) / 2);
+    let half = memory_available().map_or(limits.max_memory, |free| free / 2);
     Limits { max_memory: half.clamp(64 << 20, limits.max_memory), ..limits }
+}
+
+/// Bytes of memory that can be had without swapping; `None` where the kernel does not say.
+pub fn memory_available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 /// Waits until the first attempt to connect has ended one way or the other.

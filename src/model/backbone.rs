@@ -94,6 +94,20 @@ impl Backbone {
         self.manifest.output.features
     }
 
+    /// The same network with its whole feature map for features, in row, column, channel order (Keras' `Flatten`), instead
+    /// of the map's mean.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] if its features are no mean of a map.
+    pub fn flattened(mut self) -> Result<Self, ModelError> {
+        if self.manifest.output.pooling != Pooling::Average {
+            return Err(self.shape("its features are no mean of a map, so there is nothing to flatten".into()));
+        }
+        self.manifest.output.pooling = Pooling::Flatten;
+        self.manifest.output.features = self.map(self.prepare(&self.probe())?)?.len();
+        Ok(self)
+    }
+
     /// Resizes, normalises and runs `pixels`; returns [`Backbone::features`] numbers.
     ///
     /// # Errors
@@ -167,15 +181,20 @@ impl Backbone {
 
     /// Runs the network on a prepared tensor.
     pub(super) fn run(&self, tensor: Tensor) -> Result<Vec<f32>, ModelError> {
-        let result = multithread_tract_scope(self.executor.clone(), || self.plan.run(tvec!(tensor.into_tvalue())))
-            .map_err(|error| self.network(error))?;
-        let map = result.first().ok_or_else(|| self.shape("the network has no output".into()))?;
+        let map = self.map(tensor)?;
         let values = map.view().as_slice::<f32>().map_err(|error| self.network(error))?;
         let features = self.pool(map.shape(), values)?;
         if features.iter().any(|value| !value.is_finite()) {
             return Err(ModelError::NotFinite { what: format!("backbone {}", self.manifest.id) });
         }
         Ok(features)
+    }
+
+    /// What the network itself gives.
+    fn map(&self, tensor: Tensor) -> Result<TValue, ModelError> {
+        let result = multithread_tract_scope(self.executor.clone(), || self.plan.run(tvec!(tensor.into_tvalue())))
+            .map_err(|error| self.network(error))?;
+        result.into_iter().next().ok_or_else(|| self.shape("the network has no output".into()))
     }
 
     fn pool(&self, shape: &[usize], values: &[f32]) -> Result<Vec<f32>, ModelError> {

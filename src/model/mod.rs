@@ -141,8 +141,17 @@ impl Model {
     /// [`ModelError::Mismatch`] if the head was trained on another backbone.
     pub fn new(backbone: Backbone, head: Head) -> Result<Self, ModelError> {
         let wanted = &head.manifest().backbone;
+        let same = |backbone: &Backbone| {
+            let found = backbone.manifest();
+            wanted.id == found.id && wanted.sha256 == found.sha256
+        };
+        // A head for the flattened map of the same network.
+        let flatten = same(&backbone)
+            && wanted.features > backbone.features()
+            && backbone.manifest().output.pooling == Pooling::Average;
+        let backbone = if flatten { backbone.flattened()? } else { backbone };
         let found = backbone.manifest();
-        if wanted.id != found.id || wanted.sha256 != found.sha256 || wanted.features != backbone.features() {
+        if !same(&backbone) || wanted.features != backbone.features() {
             return Err(ModelError::Mismatch {
                 head: head.title(),
                 wants: describe(&wanted.id, &wanted.sha256, wanted.features),

@@ -156,3 +156,20 @@ fn a_layout_that_the_file_contradicts_is_named_with_the_right_one() {
     let Err(error) = Backbone::load(wrong, ONNX, 1) else { panic!("it was accepted") };
     assert!(error.to_string().contains(&format!("input.layout is \"{right}\"")), "{error}");
 }
+
+#[test]
+fn a_flattened_map_is_what_its_mean_is_made_of() {
+    let pooled = Backbone::load(manifest(), ONNX, 1).unwrap();
+    let mean = pooled.features_of(&picture(5)).unwrap();
+    let flat = pooled.flattened().unwrap();
+    let values = flat.features_of(&picture(5)).unwrap();
+    assert_eq!(values.len(), flat.features());
+    let channels = mean.len();
+    assert!(values.len() > channels && values.len().is_multiple_of(channels));
+    let area = (values.len() / channels) as f32;
+    for (channel, mean) in mean.iter().enumerate() {
+        let sum: f32 = values.iter().skip(channel).step_by(channels).sum();
+        assert!((sum / area - mean).abs() < 1e-4, "channel {channel}");
+    }
+    assert!(flat.flattened().is_err());
+}
