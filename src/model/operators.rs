@@ -10,21 +10,81 @@ use crate::onnx::{Graph, title};
 /// Operators of ONNX itself. Export tools write heads with these.
 const OWN: &[&str] = &[
     // Layers.
-    "Gemm", "MatMul", "BatchNormalization", "LayerNormalization", "LpNormalization", "Dropout",
+    "Gemm",
+    "MatMul",
+    "BatchNormalization",
+    "LayerNormalization",
+    "LpNormalization",
+    "Dropout",
     // Activations.
-    "Relu", "LeakyRelu", "PRelu", "Elu", "Celu", "Selu", "Gelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softplus",
-    "Softsign", "Softmax", "LogSoftmax", "Clip", "Erf",
+    "Relu",
+    "LeakyRelu",
+    "PRelu",
+    "Elu",
+    "Celu",
+    "Selu",
+    "Gelu",
+    "Sigmoid",
+    "HardSigmoid",
+    "HardSwish",
+    "Tanh",
+    "Softplus",
+    "Softsign",
+    "Softmax",
+    "LogSoftmax",
+    "Clip",
+    "Erf",
     // Arithmetic and comparison.
-    "Add", "Sub", "Mul", "Div", "Neg", "Abs", "Sqrt", "Reciprocal", "Pow", "Exp", "Log", "Sum", "Max", "Min", "Greater",
-    "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Not", "And", "Or", "Where",
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Neg",
+    "Abs",
+    "Sqrt",
+    "Reciprocal",
+    "Pow",
+    "Exp",
+    "Log",
+    "Sum",
+    "Max",
+    "Min",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "Equal",
+    "Not",
+    "And",
+    "Or",
+    "Where",
     // Reductions.
-    "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp",
-    "ArgMax", "ArgMin",
+    "ReduceSum",
+    "ReduceMean",
+    "ReduceMax",
+    "ReduceMin",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceSumSquare",
+    "ReduceLogSumExp",
+    "ArgMax",
+    "ArgMin",
     // Shapes.
-    "Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Concat", "Split", "Slice", "Gather",
+    "Identity",
+    "Cast",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Transpose",
+    "Concat",
+    "Split",
+    "Slice",
+    "Gather",
     "Shape",
     // Weights of 8 bits.
-    "QuantizeLinear", "DequantizeLinear",
+    "QuantizeLinear",
+    "DequantizeLinear",
 ];
 
 /// Operators of ONNX's domain for classical machine learning: scikit-learn's.
@@ -56,5 +116,53 @@ pub(super) fn check(what: &str, graph: &Graph) -> Result<(), ModelError> {
             problem: format!("the network has {nodes} nodes, more than the {MAX_NODES} that a head may have"),
         }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn graph(domain: &str, operator: &str) -> Graph {
+        let mut graph = Graph::empty("head", "features", &[1, 6], 13);
+        let place = graph.add_node(operator, &["features"], "result", vec![]).unwrap();
+        graph.edit_node(place, |node| node.domain = domain.to_owned()).unwrap();
+        graph
+    }
+
+    #[test]
+    fn an_operator_that_a_head_may_not_hold_is_refused_by_name() {
+        for (domain, operator, name) in [
+            ("", "Loop", "`Loop`"),
+            ("", "If", "`If`"),
+            ("", "Scan", "`Scan`"),
+            ("", "ConstantOfShape", "`ConstantOfShape`"),
+            ("", "Tile", "`Tile`"),
+            ("com.microsoft", "Gemm", "`com.microsoft.Gemm`"),
+            ("ai.onnx.ml", "ZipMap", "`ai.onnx.ml.ZipMap`"),
+            ("ai.onnx.ml", "Relu", "`ai.onnx.ml.Relu`"),
+        ] {
+            let message = check("head a", &graph(domain, operator)).unwrap_err().to_string();
+            assert!(message.contains(name) && message.contains("head a"), "{message}");
+        }
+    }
+
+    #[test]
+    fn layers_activations_and_scikits_classifier_are_what_heads_are_made_of() {
+        for (domain, operator) in
+            [("", "Gemm"), ("", "Softmax"), ("ai.onnx", "Relu"), ("ai.onnx.ml", "LinearClassifier")]
+        {
+            check("head a", &graph(domain, operator)).unwrap();
+        }
+    }
+
+    #[test]
+    fn more_nodes_than_any_head_has_are_refused() {
+        let mut graph = graph("", "Relu");
+        for number in 0..MAX_NODES {
+            graph.add_node("Relu", &["features"], &format!("r{number}"), vec![]).unwrap();
+        }
+        assert!(check("head a", &graph).is_err());
     }
 }
