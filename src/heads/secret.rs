@@ -10,6 +10,8 @@ use super::signature::{self, KeyId, Signature};
 
 /// Size of a secret key: algorithms, salt, limits, id, key and checksum.
 const BYTES: usize = 158;
+/// The last bytes of a secret key.
+const CHECKSUM: usize = 32;
 
 /// Why a key could not be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +87,8 @@ impl SecretKey {
         let secret = SecretKeyBox::from_string(&text).map_err(|_| format())?;
         let key = match &bytes[..4] {
             b"EdSc" => secret.into_secret_key(Some(password()?)),
+            // Stock minisign 0.11 leaves the checksum out with the password; a damaged key is told as it signs.
+            b"Ed\0\0" if bytes.ends_with(&[0; CHECKSUM]) => minisign::SecretKey::from_bytes(&bytes),
             b"Ed\0\0" => secret.into_unencrypted_secret_key(),
             _ => return Err(format()),
         };

@@ -158,6 +158,15 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_heads_lists_every_operator() {
+        let page = include_str!("../../docs/heads.md");
+        let words: Vec<&str> = page.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        for operator in OWN.iter().chain(MACHINE_LEARNING) {
+            assert!(words.contains(operator), "{operator}");
+        }
+    }
+
+    #[test]
     fn more_nodes_than_any_head_has_are_refused() {
         let mut graph = graph("", "Relu");
         for number in 0..MAX_NODES {
