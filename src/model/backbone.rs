@@ -59,6 +59,32 @@ impl Backbone {
     /// # Errors
     /// As [`Backbone::load`].
     pub fn load_with(manifest: BackboneManifest, onnx: &[u8], engine: Engine) -> Result<Self, ModelError> {
+        let backbone = Self::untested(manifest, onnx, engine)?;
+        // The float twin of a quantized network computes something else: no quantizer clips or rounds in it.
+        if !engine.float {
+            backbone.self_test()?;
+        }
+        Ok(backbone)
+    }
+
+    /// As [`Backbone::load_with`], with the whole feature map for features, in row, column, channel order (Keras'
+    /// `Flatten`), instead of the map's mean. The self-test, which is of the mean, is left out.
+    ///
+    /// # Errors
+    /// As [`Backbone::load`]; [`ModelError::Shape`] if the features are no mean of a map.
+    pub fn load_flattened(mut manifest: BackboneManifest, onnx: &[u8], engine: Engine) -> Result<Self, ModelError> {
+        if manifest.output.pooling != Pooling::Average {
+            let problem = "its features are no mean of a map (`pooling = \"average\"`), so there is nothing to flatten";
+            return Err(ModelError::Shape { what: format!("backbone {}", manifest.id), problem: problem.into() });
+        }
+        manifest.output.pooling = Pooling::Flatten;
+        manifest.self_test = None;
+        let mut backbone = Self::untested(manifest, onnx, engine)?;
+        backbone.manifest.output.features = backbone.map(backbone.prepare(&backbone.probe())?)?.len();
+        Ok(backbone)
+    }
+
+    fn untested(manifest: BackboneManifest, onnx: &[u8], engine: Engine) -> Result<Self, ModelError> {
         super::source::check_digest(&format!("backbone {}", manifest.id), onnx, &manifest.sha256)?;
         let Loaded { plan, tables, placements, regions } = load(&manifest, onnx, engine)?;
         let executor = if engine.threads > 1 {
@@ -66,12 +92,7 @@ impl Backbone {
         } else {
             Executor::SingleThread
         };
-        let backbone = Self { manifest, plan, executor, engine, tables, placements, regions };
-        // The float twin of a quantized network computes something else: no quantizer clips or rounds in it.
-        if !engine.float {
-            backbone.self_test()?;
-        }
-        Ok(backbone)
+        Ok(Self { manifest, plan, executor, engine, tables, placements, regions })
     }
 
     /// How it is computed.
@@ -92,20 +113,6 @@ impl Backbone {
     /// Length of the feature vector.
     pub fn features(&self) -> usize {
         self.manifest.output.features
-    }
-
-    /// The same network with its whole feature map for features, in row, column, channel order (Keras' `Flatten`), instead
-    /// of the map's mean.
-    ///
-    /// # Errors
-    /// [`ModelError::Shape`] if its features are no mean of a map.
-    pub fn flattened(mut self) -> Result<Self, ModelError> {
-        if self.manifest.output.pooling != Pooling::Average {
-            return Err(self.shape("its features are no mean of a map, so there is nothing to flatten".into()));
-        }
-        self.manifest.output.pooling = Pooling::Flatten;
-        self.manifest.output.features = self.map(self.prepare(&self.probe())?)?.len();
-        Ok(self)
     }
 
     /// Resizes, normalises and runs `pixels`; returns [`Backbone::features`] numbers.

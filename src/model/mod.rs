@@ -3,10 +3,11 @@
 //! Pure: bytes in, numbers out. [`source`] alone reads files.
 
 mod backbone;
-mod builtin;
+pub(crate) mod builtin;
 mod head;
 pub mod integer;
 mod manifest;
+mod operators;
 mod preprocess;
 pub mod source;
 #[cfg(test)]
@@ -50,6 +51,18 @@ pub enum ModelError {
         what: String,
         /// What tract said.
         reason: String,
+    },
+    /// A head is made of something that heads may not be made of.
+    #[error(
+        "{what}: node `{node}` is a `{operator}`, which a head may not hold; export dense layers, activations, normalisations and arithmetic only (docs/heads.md lists them)"
+    )]
+    Operator {
+        /// `head NAME`.
+        what: String,
+        /// The node.
+        node: String,
+        /// Its operator, with its domain unless it is ONNX's own.
+        operator: String,
     },
     /// There is no node to cut at.
     #[error("backbone {id}: there is no node or tensor `{cut}` to cut at; near names: {near}")]
@@ -141,17 +154,8 @@ impl Model {
     /// [`ModelError::Mismatch`] if the head was trained on another backbone.
     pub fn new(backbone: Backbone, head: Head) -> Result<Self, ModelError> {
         let wanted = &head.manifest().backbone;
-        let same = |backbone: &Backbone| {
-            let found = backbone.manifest();
-            wanted.id == found.id && wanted.sha256 == found.sha256
-        };
-        // A head for the flattened map of the same network.
-        let flatten = same(&backbone)
-            && wanted.features > backbone.features()
-            && backbone.manifest().output.pooling == Pooling::Average;
-        let backbone = if flatten { backbone.flattened()? } else { backbone };
         let found = backbone.manifest();
-        if !same(&backbone) || wanted.features != backbone.features() {
+        if wanted.id != found.id || wanted.sha256 != found.sha256 || wanted.features != backbone.features() {
             return Err(ModelError::Mismatch {
                 head: head.title(),
                 wants: describe(&wanted.id, &wanted.sha256, wanted.features),

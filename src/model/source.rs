@@ -6,14 +6,15 @@ use anyhow::{Context, Result, anyhow};
 use kernels::Isa;
 use sha2::{Digest, Sha256};
 
-use super::{Backbone, BackboneManifest, Engine, Head, HeadManifest, Model, ModelError, builtin};
+use super::{Backbone, BackboneManifest, Engine, Head, HeadManifest, Model, ModelError, Pooling, builtin};
+use crate::heads::{LocalHead, TrustedKeys};
 
 /// Where a network comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// Inside the binary.
     Builtin,
-    /// A backbone's manifest or a head's directory.
+    /// A backbone's manifest, or a `.head` file or a head's directory.
     Path(PathBuf),
 }
 
@@ -62,29 +63,58 @@ pub fn engine(threads: usize) -> Result<Engine> {
 /// Names the file and what is wrong with it.
 pub fn backbone_with(origin: &Origin, engine: Engine) -> Result<Backbone> {
     let Origin::Path(path) = origin else { return Ok(builtin::backbone(engine)?) };
+    let (manifest, network, onnx) = backbone_files(path)?;
+    Backbone::load_with(manifest, &onnx, engine).with_context(|| network.display().to_string())
+}
+
+/// As [`backbone_with`], with the whole feature map for features: see [`Backbone::load_flattened`].
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub fn flattened_backbone(origin: &Origin, engine: Engine) -> Result<Backbone> {
+    let Origin::Path(path) = origin else { return Ok(builtin::flattened(engine)?) };
+    let (manifest, network, onnx) = backbone_files(path)?;
+    Backbone::load_flattened(manifest, &onnx, engine).with_context(|| network.display().to_string())
+}
+
+fn backbone_files(path: &Path) -> Result<(BackboneManifest, PathBuf, Vec<u8>)> {
+    let manifest = backbone_manifest(&Origin::Path(path.to_owned()))?;
+    let network = path.parent().unwrap_or(Path::new(".")).join(&manifest.file);
+    let onnx = std::fs::read(&network).with_context(|| format!("backbone {}", network.display()))?;
+    Ok((manifest, network, onnx))
+}
+
+/// Reads what a backbone says of itself, without loading it.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub fn backbone_manifest(origin: &Origin) -> Result<BackboneManifest> {
+    let Origin::Path(path) = origin else { return Ok(builtin::backbone_manifest()?) };
     let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::InvalidData => anyhow!("is no text; give the .toml manifest, not the network"),
         _ => error.into(),
     });
     let text = text.with_context(|| format!("backbone manifest {}", path.display()))?;
-    let manifest = BackboneManifest::parse(&text).with_context(|| path.display().to_string())?;
-    let network = path.parent().unwrap_or(Path::new(".")).join(&manifest.file);
-    let onnx = std::fs::read(&network).with_context(|| format!("backbone {}", network.display()))?;
-    Backbone::load_with(manifest, &onnx, engine).with_context(|| network.display().to_string())
+    BackboneManifest::parse(&text).with_context(|| path.display().to_string())
 }
 
-/// Loads a head.
+/// Loads a head: a `.head` file or a directory, of whatever size, since it was put onto this machine by somebody who may.
 ///
 /// # Errors
 /// Names the file and what is wrong with it.
 pub fn head(origin: &Origin) -> Result<Head> {
-    let Origin::Path(directory) = origin else { return Ok(builtin::head()?) };
-    let manifest = directory.join("manifest.json");
-    let network = directory.join("head.onnx");
-    let text = std::fs::read(&manifest).with_context(|| format!("head manifest {}", manifest.display()))?;
-    let parsed = HeadManifest::parse(&text).with_context(|| manifest.display().to_string())?;
-    let onnx = std::fs::read(&network).with_context(|| format!("head {}", network.display()))?;
-    Head::load(parsed, &onnx).with_context(|| network.display().to_string())
+    head_trusting(origin, &TrustedKeys::default())
+}
+
+/// As [`head`], where the signature of a key in `keys` must hold. A head that lies where the configuration says is trusted
+/// for that: it may be unsigned, or signed by a key that is not known here.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub fn head_trusting(origin: &Origin, keys: &TrustedKeys) -> Result<Head> {
+    let Origin::Path(path) = origin else { return Ok(builtin::head()?) };
+    let of = || format!("head {}", path.display());
+    LocalHead::read(path, keys).and_then(|head| head.load()).with_context(of)
 }
 
 /// Loads both and checks that they fit.
@@ -92,7 +122,21 @@ pub fn head(origin: &Origin) -> Result<Head> {
 /// # Errors
 /// Names the file and what is wrong with it.
 pub fn model(backbone_origin: &Origin, head_origin: &Origin, threads: usize) -> Result<Model> {
-    Ok(Model::new(backbone(backbone_origin, threads)?, head(head_origin)?)?)
+    let head = head(head_origin)?;
+    Ok(Model::new(backbone_for(backbone_origin, head.manifest(), engine(threads)?)?, head)?)
+}
+
+/// Loads a backbone as `head` wants it: with the whole feature map where its features are more than the mean's.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub fn backbone_for(origin: &Origin, head: &HeadManifest, engine: Engine) -> Result<Backbone> {
+    let manifest = backbone_manifest(origin)?;
+    let (wanted, output) = (&head.backbone, &manifest.output);
+    if wanted.sha256 == manifest.sha256 && wanted.features > output.features && output.pooling == Pooling::Average {
+        return flattened_backbone(origin, engine);
+    }
+    backbone_with(origin, engine)
 }
 
 /// Compares `bytes` with a declared digest.
