@@ -95,6 +95,7 @@ fn most_probable(photo: &Judged) -> Option<(usize, f64)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

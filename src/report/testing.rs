@@ -1,4 +1,5 @@
 //! Reports made up for the tests of this room: figures follow from judged photos, as in a real one.
+#![allow(clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
 

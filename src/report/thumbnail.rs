@@ -42,6 +42,7 @@ pub fn thumbnail(pixels: &Pixels) -> Result<String, ThumbnailError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
     use crate::frame::{Limits, Scale, decode};

@@ -21,8 +21,8 @@ pub fn matrix(evaluation: &Evaluation) -> Markup {
     }
     let labels = &evaluation.labels;
     let class = match labels.len() {
-        ..=ACROSS => "matrix",
-        ..=ROOMY => "matrix upright",
+        count if count <= ACROSS => "matrix",
+        count if count <= ROOMY => "matrix upright",
         _ => "matrix upright dense",
     };
     html! {

@@ -1,4 +1,5 @@
 //! The page is whole, says what the report says, and is broken by nothing that a report may hold.
+#![allow(clippy::expect_used)]
 
 use super::super::testing::{degenerate, hostile, sample};
 use super::html;
