@@ -204,9 +204,9 @@ type Row = BTreeMap<String, String>;
 
 /// Reads a table and holds it against its schema: all columns in order, the first one unique, each value by its rule.
 fn check_table(path: &Path, schema: Schema) -> Vec<Row> {
-    let header = csv::Reader::from_path(path).unwrap().headers().unwrap().clone();
+    let header = card::lines(path).remove(0);
     let columns: Vec<&str> = schema.iter().map(|(name, ..)| *name).collect();
-    assert_eq!(header.iter().collect::<Vec<_>>(), columns, "{}", path.display());
+    assert_eq!(header, columns, "{}", path.display());
     let rows = table(path);
     let keys: BTreeSet<&String> = rows.iter().map(|row| &row[columns[0]]).collect();
     assert_eq!(keys.len(), rows.len(), "{} is not unique in {}", columns[0], path.display());
