@@ -64,7 +64,7 @@ fn messages_of(said: &[(Kind, Option<String>, String, String)], kind: Kind) -> V
 
 #[test]
 fn the_daemon_and_replay_say_the_same_of_the_same_frames() {
-    let world = alerting().set_raw("alerts.gap_s", "20").set_raw("capture.fresh_s", "0");
+    let world = alerting().set_raw("alerts.gap_s", "20");
     let frames = [
         ("north/1.jpg", shot(Scene::Bear, 11, "2026:11:20 04:00:00", Some("+01:00"))),
         ("north/2.jpg", shot(Scene::Bear, 12, "2026:11:20 04:00:15", Some("+01:00"))),
@@ -182,7 +182,7 @@ fn all_threads_tell_the_same_story_and_copies_never_change_it() {
 
 #[test]
 fn odd_names_reach_every_output_whole_and_on_one_line() {
-    let world = alerting().set_raw("alerts.thresholds", "{ polar_bear = 0.0 }");
+    let world = alerting().set_raw("alerts.thresholds", "{ polar_bear = 0.0 }").set("alerts.policy", "every_frame");
     let card = Card::new(&world);
     let odd = ["two words.jpg", "\"quoted\", 'too'.jpg", "two\nlines.jpg", "~home..jpg", "Björnøya/100%.jpg"];
     for (seed, name) in odd.iter().enumerate() {
