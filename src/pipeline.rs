@@ -16,11 +16,11 @@ use tokio::sync::Notify;
 
 use crate::classifier::{Classified, Classifier, FileFacts, rfc3339};
 use crate::config::Alerts;
-use crate::detect::{Event, Sighting, event};
-use crate::detection::{Detection, EventRef, EventState, Kind, event_id, message_id};
+use crate::detect::burst;
+use crate::detection::Detection;
 use crate::frame::ContentHash;
 use crate::health::{Link, Status};
-use crate::journal::{FrameRow, InWork, Journal, JournalError, StoredEvent, Transaction};
+use crate::journal::{FrameRow, InWork, Journal, JournalError, Transaction};
 use crate::watch::{Candidate, Queue, Stamp};
 
 /// Topic of detections and event summaries.
@@ -176,11 +176,11 @@ impl Pipeline {
             head: Some(&detection.model.head),
             processed_at: &detection.processed_at,
         };
-        let (alerts, trap) = (&self.alerts, &self.trap);
+        let alerts = &self.alerts;
         let told = self.journal.transaction(|transaction| {
             transaction.put_frame(&file.hash, &row)?;
             transaction.note_file(&candidate.name, &file.stamp, &file.hash)?;
-            if verdict.alert { alert(transaction, &classified, alerts, trap).map(Some) } else { Ok(None) }
+            if verdict.alert { alert(transaction, &classified, alerts).map(Some) } else { Ok(None) }
         })?;
         self.status.classified();
         self.status.count(|counters| {
@@ -248,19 +248,11 @@ impl Pipeline {
             let Some(mut stored) = transaction.event(id)? else { return Ok(()) };
             stored.event.open = false;
             transaction.put_event(&stored)?;
-            let Ok(mut summary) = serde_json::from_str::<Detection>(&stored.best) else {
+            let now = rfc3339(OffsetDateTime::now_utc());
+            let Some(summary) = burst::summary(&stored, trap, offline, now) else {
                 tracing::warn!(event = id, "its best frame was written by another version; closed without a summary");
                 return Ok(());
             };
-            summary.kind = Kind::EventClosed;
-            // From the last frame: an event that a late frame opens again closes with another message.
-            summary.id = message_id(trap, &stored.last_hash, Kind::EventClosed);
-            summary.replayed = stored.event.replayed || offline;
-            summary.processed_at = rfc3339(OffsetDateTime::now_utc());
-            if let Some(event) = &mut summary.event {
-                event.state = EventState::Closed;
-                event.frames = stored.event.frames;
-            }
             let message = summary.id.clone();
             transaction.queue(&message, priority::SUMMARY, TOPIC, |epoch, seq| numbered(summary, epoch, seq))?;
             Ok(())
@@ -271,7 +263,7 @@ impl Pipeline {
 }
 
 /// First sub-folder.
-fn camera(name: &str) -> Option<&str> {
+pub(crate) fn camera(name: &str) -> Option<&str> {
     name.split_once('/').map(|(camera, _)| camera)
 }
 
@@ -281,56 +273,19 @@ struct Told {
     published: bool,
 }
 
-fn alert(
-    transaction: &mut Transaction,
-    classified: &Classified,
-    alerts: &Alerts,
-    trap: &str,
-) -> Result<Told, JournalError> {
-    let mut detection = classified.detection.clone();
-    let camera = detection.camera.clone().unwrap_or_default();
-    let gap = alerts.gap_s as i64;
-    let sighting = Sighting {
-        event_id: event_id(trap, detection.camera.as_deref(), &detection.label, &detection.frame.sha256),
-        at: classified.at,
-        confidence: detection.confidence,
-        replayed: detection.replayed,
-    };
-    let (from, to) = (sighting.at.saturating_sub(gap), sighting.at.saturating_add(gap));
-    let near = transaction.events_near(&camera, &detection.label, from, to)?;
-    let events: Vec<Event> = near.iter().map(|stored| stored.event.clone()).collect();
-    let placement = event::place(&events, &sighting, gap, alerts.policy);
-    let before = near.into_iter().find(|stored| stored.event.id == placement.event.id);
-    // The best one so far, unless it is this frame, or was written by a version whose messages can't be read any more.
-    let kept = before.filter(|_| !placement.best).and_then(|stored| {
-        serde_json::from_str::<Detection>(&stored.best).ok().map(|best| (best.frame.name, stored.best))
-    });
-    let best_frame = kept.as_ref().map_or_else(|| detection.frame.name.clone(), |(name, _)| name.clone());
-    detection.event = Some(EventRef {
-        id: placement.event.id.clone(),
-        frame_in_event: placement.event.frames,
-        state: placement.state,
-        frames: placement.event.frames,
-        best_frame,
-    });
-    let best = match kept {
-        Some((_, best)) => best,
-        None => serde_json::to_string(&detection)?,
-    };
-    let told = Told { event: placement.event.id.clone(), published: placement.publish };
-    transaction.put_event(&StoredEvent {
-        event: placement.event,
-        camera,
-        label: detection.label.clone(),
-        best,
-        last_hash: detection.frame.sha256.clone(),
-    })?;
-    if placement.publish {
+fn alert(transaction: &mut Transaction, classified: &Classified, alerts: &Alerts) -> Result<Told, JournalError> {
+    let detection = classified.detection.clone();
+    let camera = detection.camera.as_deref().unwrap_or_default();
+    let (from, to) = burst::reach(classified.at, alerts);
+    let near = transaction.events_near(camera, &detection.label, from, to)?;
+    let burst::Joined { stored, detection, publish } = burst::join(detection, classified.at, near, alerts)?;
+    transaction.put_event(&stored)?;
+    if publish {
         let priority = if detection.replayed { priority::REPLAYED } else { priority::LIVE };
         let id = detection.id.clone();
         transaction.queue(&id, priority, TOPIC, |epoch, seq| numbered(detection, epoch, seq))?;
     }
-    Ok(told)
+    Ok(Told { event: stored.event.id, published: publish })
 }
 
 fn numbered(mut detection: Detection, epoch: &str, seq: u64) -> Detection {

@@ -200,7 +200,18 @@ fn a_resnet50v2_from_keras_that_we_quantized_gives_the_same_features_here_and_in
     let quantized = Command::new(env!("CARGO_BIN_EXE_arcticd"))
         .args(["backbone", "quantize"])
         .arg(nets.join("resnet50v2_avg.onnx"))
-        .args(["--size", "224", "--preprocessing", "symmetric", "--photos", "24", "--calibrate"])
+        .args([
+            "--size",
+            "224",
+            "--preprocessing",
+            "symmetric",
+            "--photos",
+            "12",
+            "--method",
+            "mse",
+            "--no-equalize",
+            "--calibrate",
+        ])
         .arg(data.join("wildlife/train"))
         .arg("-o")
         .arg(&file)

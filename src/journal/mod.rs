@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 pub use frames::SeenFiles;
 pub use in_work::InWork;
 pub use outbox::{Message, Outbox, Totals};
-pub use transaction::{FrameRow, StoredEvent, Transaction};
+pub use transaction::{FrameRow, Transaction};
 
 use crate::frame::ContentHash;
 use crate::watch::Stamp;

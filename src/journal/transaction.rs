@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::JournalError;
-use crate::detect::Event;
+use crate::detect::{Event, StoredEvent};
 use crate::frame::ContentHash;
 use crate::watch::Stamp;
 
@@ -29,21 +29,6 @@ pub struct FrameRow<'a> {
     pub head: Option<&'a str>,
     /// RFC 3339.
     pub processed_at: &'a str,
-}
-
-/// An event as it is kept, with what its summary needs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredEvent {
-    /// The grouping's part.
-    pub event: Event,
-    /// The camera, empty for none.
-    pub camera: String,
-    /// The label.
-    pub label: String,
-    /// The best frame's detection, as JSON.
-    pub best: String,
-    /// sha256 of the frame that joined last, hex.
-    pub last_hash: String,
 }
 
 /// An open transaction; dropped without a commit it leaves no trace.

@@ -1,18 +1,237 @@
 //! What the daemon would have published for a card full of frames, and the same in the formats of other tools. At a desk.
+//!
+//! [`card`](self) finds the files, `look` classifies each content once, `events` groups what was seen with the daemon's own
+//! code and says its messages, `summary` tells a person, `megadetector` and `camtrap` tell other tools.
+//!
+//! No journal and no broker is opened, and nothing on the card is changed.
 
-use std::path::Path;
+mod camtrap;
+mod card;
+mod events;
+mod file;
+mod look;
+mod megadetector;
+mod record;
+mod species;
+mod summary;
+#[cfg(test)]
+mod tests;
 
-use anyhow::{Result, bail};
+use std::collections::HashMap;
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
+use anyhow::{Context, Result, bail};
+use time::OffsetDateTime;
+
+use crate::classifier::{Classifier, guarded};
 use crate::cli::Replay;
-use crate::config::Config;
+use crate::config::{Alerts, Config};
+use crate::daemon::limits;
 use crate::exit_code::ExitCode;
+use crate::frame::ContentHash;
+use crate::model::source::{self, Origin};
+use crate::quantize::Progress;
+
+use card::Card;
+use events::Events;
+use look::Looked;
+use record::Record;
+
+/// A file that could not be looked at, never to be confused with one where nothing was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// Path below the card.
+    name: String,
+    /// Why, and what to do.
+    reason: String,
+    /// When it was last changed, if that can be told; never of a folder.
+    modified: Option<OffsetDateTime>,
+    /// Of its content, if it could be read.
+    hash: Option<ContentHash>,
+    folder: bool,
+}
+
+impl Failure {
+    fn of_file(name: String, reason: String, modified: Option<OffsetDateTime>, hash: Option<ContentHash>) -> Self {
+        Self { name, reason, modified, hash, folder: false }
+    }
+
+    fn of_folder(name: String, reason: String) -> Self {
+        let name = if name.is_empty() { ".".to_owned() } else { name };
+        Self { name, reason, modified: None, hash: None, folder: true }
+    }
+}
+
+/// A file with the content of another one.
+#[derive(Debug, Clone, PartialEq)]
+struct Copy {
+    name: String,
+    of: ContentHash,
+}
+
+/// What was found on a card, and who looked.
+#[derive(Debug)]
+struct Findings {
+    looked: Looked,
+    events: Events,
+    trap: String,
+    head: String,
+    backbone: String,
+    /// Program and networks in one line.
+    classified_by: String,
+    /// Labels that never alert and are no animal of the head's.
+    background: Vec<String>,
+    /// Labels that alert, each with its threshold.
+    alerting: Vec<(String, f32)>,
+}
+
+impl Findings {
+    /// Failures that are files.
+    fn files_failed(&self) -> impl Iterator<Item = &Failure> {
+        self.looked.failures.iter().filter(|failure| !failure.folder)
+    }
+
+    /// What became of each content.
+    fn by_hash(&self) -> (HashMap<ContentHash, &Record>, HashMap<ContentHash, &Failure>) {
+        let records = self.looked.records.iter().map(|record| (record.hash, record)).collect();
+        let failures = self.files_failed().filter_map(|failure| Some((failure.hash?, failure))).collect();
+        (records, failures)
+    }
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// Names the file and what is wrong with it.
-pub fn run(_config: &Config, call: &Replay) -> Result<ExitCode> {
-    let _: &Path = &call.directory;
-    bail!("not built yet")
+/// Names the file and what is wrong with it. A frame that can't be looked at is none: it is listed, and the exit code says
+/// so.
+pub fn run(config: &Config, call: &Replay) -> Result<ExitCode> {
+    let alerts = alerts(config, call);
+    let package = call.camtrap_dp.as_deref().map(|folder| camtrap::Target::check(folder, &alerts)).transpose()?;
+    if let Some(path) = &call.megadetector {
+        file::check_writable(path)?;
+    }
+    let card = Card::find(&call.directory)?;
+    if card.frames.is_empty() && card.failures.is_empty() {
+        let (root, others) = (call.directory.display(), card.others);
+        bail!("no frame lies in or below {root} ({others} other files): name the card or the folder with the pictures");
+    }
+    let classifier = classifier(config, call, &alerts)?;
+    let workers = call.threads.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let stop = stopped_by_signals()?;
+    let looked = look::at(&classifier, &call.directory, card, workers, &stop, &Progress::on_terminal());
+    let mut findings = findings(&classifier, config.trap_name(), looked);
+    let mut out = BufWriter::new(io::stdout().lock());
+    findings.events = events::group(
+        &findings.looked.records,
+        &findings.looked.common,
+        &alerts,
+        &findings.trap,
+        &findings.background,
+        &mut |message| {
+            if call.json {
+                serde_json::to_writer(&mut out, &message).map_err(io::Error::from)?;
+                writeln!(out)?;
+            }
+            Ok(())
+        },
+    )
+    .context("standard output")?;
+    if call.json {
+        out.flush().context("standard output")?;
+        // The messages are for a program; who started it still reads what failed.
+        let _ = summary::write_short(&mut io::stderr().lock(), &findings);
+    } else {
+        summary::write(&mut out, &findings, &call.directory).and_then(|()| out.flush()).context("standard output")?;
+    }
+    if findings.looked.interrupted {
+        bail!("interrupted: what is said above is of the frames looked at so far, and no file was written");
+    }
+    if let Some(path) = &call.megadetector {
+        megadetector::write(path, &findings)?;
+        eprintln!("arcticd: MegaDetector results are in {}", path.display());
+    }
+    if let (Some(package), Some(folder)) = (package, &call.camtrap_dp) {
+        package.write(&findings, &alerts, call.utc_offset)?;
+        eprintln!("arcticd: the Camtrap DP package is in {}", folder.display());
+    }
+    let good = findings.looked.records.iter().map(|_| ExitCode::Ok);
+    Ok(ExitCode::of_parts(good.chain(findings.looked.failures.iter().map(|_| ExitCode::Failure))))
+}
+
+/// The configured rules with what the command line says over them.
+fn alerts(config: &Config, call: &Replay) -> Alerts {
+    let mut alerts = config.alerts.clone();
+    alerts.location = call.location.or(alerts.location);
+    alerts.location_policy = call.location_policy.map_or(alerts.location_policy, Into::into);
+    alerts
+}
+
+fn classifier(config: &Config, call: &Replay, alerts: &Alerts) -> Result<Classifier> {
+    let backbone = Origin::from_setting(call.backbone.as_ref().unwrap_or(&config.model.backbone));
+    let head = Origin::from_setting(call.head.as_ref().unwrap_or(&config.model.head));
+    // Frames side by side keep all processors busy; threads within a frame would only add to that.
+    let model = guarded("load", || source::model(&backbone, &head, 1))??;
+    let classifier = Classifier::new(model, config.trap_name(), alerts, limits())?;
+    for warning in classifier.rules().warnings() {
+        eprintln!("arcticd: {warning}");
+    }
+    Ok(classifier)
+}
+
+fn findings(classifier: &Classifier, trap: String, looked: Looked) -> Findings {
+    let model = classifier.model();
+    let (head, backbone) = (model.head().title(), model.backbone().manifest().id.clone());
+    let labels = &model.head().manifest().labels;
+    Findings {
+        looked,
+        events: Events::default(),
+        trap,
+        classified_by: format!("arcticd {}, head {head} on backbone {backbone}", env!("CARGO_PKG_VERSION")),
+        head,
+        backbone,
+        background: labels.iter().filter(|label| label.background).map(|label| label.name.clone()).collect(),
+        alerting: classifier.rules().alerting().map(|(label, threshold)| (label.to_owned(), threshold)).collect(),
+    }
+}
+
+/// A flag that the first SIGINT or SIGTERM sets; the second ends the process.
+fn stopped_by_signals() -> Result<Arc<AtomicBool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = Arc::new(AtomicBool::new(false));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    let flag = stop.clone();
+    thread::Builder::new().name("arcticd-signals".into()).spawn(move || {
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if flag.swap(true, Ordering::Relaxed) {
+                    std::process::exit(ExitCode::Failure as i32);
+                }
+                eprintln!("\narcticd: stopping after the frames in work; once more to stop at once");
+            }
+        });
+    })?;
+    Ok(stop)
+}
+
+/// A name on one line, whatever is in it: control characters are escaped.
+fn shown(name: &str) -> String {
+    name.chars().fold(String::with_capacity(name.len()), |mut text, letter| {
+        if letter.is_control() {
+            text.extend(letter.escape_default());
+        } else {
+            text.push(letter);
+        }
+        text
+    })
 }

@@ -47,6 +47,6 @@ pub trait Seen: Send + 'static {
 }
 
 /// The name of a file in reports and in the journal.
-pub(super) fn relative_name(root: &Path, path: &Path) -> String {
+pub(crate) fn relative_name(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
 }

@@ -18,7 +18,7 @@
 mod candidate;
 mod events;
 mod hints;
-mod names;
+pub(crate) mod names;
 mod pending;
 mod queue;
 mod report;
@@ -33,9 +33,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub(crate) use candidate::relative_name;
 pub use candidate::{Candidate, Seen, Stamp};
 pub use queue::Queue;
 pub use report::Report;
+pub(crate) use scan::MAX_DEPTH;
 
 use hints::Hints;
 use rounds::{Rounds, Timing};

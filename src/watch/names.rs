@@ -6,7 +6,7 @@ use std::path::{Component, Path};
 
 /// What a file's name promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A format that is decoded.
     Frame,
     /// A picture in a format that is not decoded.
@@ -37,7 +37,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 const SYSTEM_DIRECTORIES: &[&str] = &["lost+found", "System Volume Information", "$RECYCLE.BIN", "RECYCLER"];
 
 /// What kind of file has this name (the last component of a path).
-pub(super) fn kind(name: &OsStr) -> Kind {
+pub(crate) fn kind(name: &OsStr) -> Kind {
     if is_hidden(name) {
         return Kind::Ignored;
     }
@@ -52,7 +52,7 @@ pub(super) fn kind(name: &OsStr) -> Kind {
 }
 
 /// Whether a directory of this name is never entered.
-pub(super) fn is_skipped_directory(name: &OsStr) -> bool {
+pub(crate) fn is_skipped_directory(name: &OsStr) -> bool {
     is_hidden(name) || SYSTEM_DIRECTORIES.iter().any(|known| name == OsStr::new(known))
 }
 

@@ -14,7 +14,7 @@ use super::rounds::Rounds;
 use super::{Candidate, Report, Seen, Stamp, candidate};
 
 /// Directories below each other that are entered: a damaged card can claim a directory that contains itself.
-const MAX_DEPTH: usize = 32;
+pub(crate) const MAX_DEPTH: usize = 32;
 
 /// Names kept so that each trouble is reported once; beyond that, new ones stay silent.
 const MAX_REPORTED: usize = 10_000;
