@@ -307,8 +307,11 @@ fn keys_with_a_password_go_both_ways() {
     for (key, public) in pairs {
         let sign =
             |password: &str| desk.arcticd(&["head", "sign", "a head.head", "--key", key, "--password-file", password]);
-        let refused = sign("wrong");
-        assert!(refused.code == Some(1) && refused.err.contains(key), "{refused:?}");
+        // Stock minisign's keys take a gigabyte and seconds a try.
+        if key == "ours.key" {
+            let refused = sign("wrong");
+            assert!(refused.code == Some(1) && refused.err.contains(key), "{refused:?}");
+        }
         sign("pass").ok();
         assert_eq!(desk.inspect(&["a head.head", "--trust", public]).0, Some(0), "{key}");
     }

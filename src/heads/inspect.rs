@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::bundle::ENTRIES;
 use super::canaries::Canaries;
 use super::signature::Signature;
 use super::{LocalHead, TrustedKeys};
@@ -77,10 +78,8 @@ pub fn run(call: &Inspect) -> Result<ExitCode> {
         trusted_comment: signature.trusted_comment(),
         trusted_by: trusted.map(|key| key.path().display().to_string()),
     });
-    let mut checks = vec![
-        Check::of("files", Ok(format!("{}, sizes and sha256 as the manifest says", files(&head.manifest)))),
-        Check::of("signature", signature_check(call, &head, &keys)),
-    ];
+    let mut checks =
+        vec![Check::of("files", files(&head.manifest)), Check::of("signature", signature_check(call, &head, &keys))];
     if !bad.is_empty() {
         let list: Vec<String> = bad.iter().map(|key| key.path.display().to_string()).collect();
         checks.push(Check { check: "trust", ok: false, found: format!("can't be used: {}", list.join(", ")) });
@@ -96,8 +95,13 @@ pub fn run(call: &Inspect) -> Result<ExitCode> {
     Ok(if ok { ExitCode::Ok } else { ExitCode::Failure })
 }
 
-fn files(manifest: &HeadManifest) -> String {
-    manifest.files.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+/// Reading has compared them; a directory's manifest may list others, which nobody reads.
+fn files(manifest: &HeadManifest) -> Result<String> {
+    let names: Vec<&str> = manifest.files.keys().map(String::as_str).collect();
+    if let Some(other) = names.iter().find(|name| !ENTRIES.contains(name)) {
+        anyhow::bail!("the manifest lists {other}, which is no file of a head");
+    }
+    Ok(format!("{}, sizes and sha256 as the manifest says", names.join(", ")))
 }
 
 fn signature_check(call: &Inspect, head: &LocalHead, keys: &TrustedKeys) -> Result<String> {
