@@ -1,11 +1,14 @@
 //! Figures of a head on labelled photos. Pure: numbers in, numbers out.
 
 pub mod command;
+mod figures;
 mod requirement;
+mod text;
 
 use serde::{Deserialize, Serialize};
 
-pub use requirement::Requirement;
+pub use figures::evaluate;
+pub use requirement::{Requirement, Unmet};
 
 /// One photo, judged.
 #[derive(Debug, Clone, PartialEq)]
