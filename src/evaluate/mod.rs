@@ -1,12 +1,15 @@
 //! Figures of a head on labelled photos. Pure: numbers in, numbers out.
 
 pub mod command;
+mod figures;
 mod requirement;
 mod table;
+mod text;
 
 use serde::{Deserialize, Serialize};
 
-pub use requirement::Requirement;
+pub use figures::evaluate;
+pub use requirement::{Requirement, Unmet};
 pub use table::confusion_table;
 
 /// One photo, judged.

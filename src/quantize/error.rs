@@ -2,6 +2,7 @@
 
 use crate::model::ModelError;
 use crate::onnx::OnnxError;
+use crate::photos::ListError;
 
 /// Why a network could not be quantized.
 #[derive(Debug, thiserror::Error)]
@@ -35,11 +36,6 @@ pub enum QuantizeError {
         skipped: usize,
     },
     /// A folder that can't be listed.
-    #[error("the folder of photos {path}: {reason}")]
-    Folder {
-        /// The folder.
-        path: String,
-        /// The system's message.
-        reason: std::io::Error,
-    },
+    #[error(transparent)]
+    Folder(#[from] ListError),
 }

@@ -7,12 +7,6 @@ use super::progress::Progress;
 use crate::frame::{self, Limits, Pixels, Scale};
 use crate::model::Input;
 
-/// Folders are searched this deep; deeper ones are a loop or a mistake.
-const MAX_DEPTH: usize = 16;
-
-/// Endings of files that are tried. What a file is, its bytes decide.
-const ENDINGS: [&str; 9] = ["bmp", "gif", "jpeg", "jpg", "jpe", "png", "tif", "tiff", "webp"];
-
 /// Decoded photos at the network's size.
 #[derive(Debug, Clone, Default)]
 pub struct Photos {
@@ -29,9 +23,7 @@ impl Photos {
     /// # Errors
     /// [`QuantizeError::Folder`] if `folder` can't be listed, [`QuantizeError::NoPhotos`] if nothing in it can be used.
     pub fn load(folder: &Path, input: &Input, wanted: usize, progress: &Progress) -> Result<Self, QuantizeError> {
-        let mut files = Vec::new();
-        list(folder, MAX_DEPTH, &mut files)?;
-        files.sort();
+        let files = crate::photos::find(folder)?;
         let mut photos = Self::default();
         let chosen = evenly(files.len(), wanted);
         for (done, place) in chosen.iter().enumerate() {
@@ -53,27 +45,6 @@ impl Photos {
 fn evenly(count: usize, wanted: usize) -> Vec<usize> {
     let wanted = wanted.min(count);
     (0..wanted).map(|place| (place as u64 * count as u64 / wanted as u64) as usize).collect()
-}
-
-fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), QuantizeError> {
-    let wrong = |reason| QuantizeError::Folder { path: folder.display().to_string(), reason };
-    for entry in std::fs::read_dir(folder).map_err(wrong)? {
-        let entry = entry.map_err(wrong)?;
-        // Links to folders are not followed, so the walk ends.
-        let kind = entry.file_type().map_err(wrong)?;
-        let path = entry.path();
-        if kind.is_dir() && depth > 0 {
-            list(&path, depth - 1, files)?;
-        } else if !kind.is_dir() && has_ending(&path) {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn has_ending(path: &Path) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-    ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
 fn read(path: &Path, input: &Input) -> Result<Pixels, String> {

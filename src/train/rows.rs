@@ -15,6 +15,29 @@ impl Rows {
         Self { width: width.max(1), values: Vec::new() }
     }
 
+    /// Makes room for so many more rows, so that none is copied as they come.
+    pub fn reserve(&mut self, rows: usize) {
+        self.values.reserve_exact(rows.saturating_mul(self.width));
+    }
+
+    /// Takes out the rows whose place `moves`, in order; the others close up. Memory is taken for the moved ones alone.
+    pub fn split_off_where(&mut self, moves: impl Fn(usize) -> bool) -> Self {
+        let mut moved = Self::new(self.width);
+        moved.reserve((0..self.len()).filter(|place| moves(*place)).count());
+        let mut kept = 0;
+        for place in 0..self.len() {
+            if moves(place) {
+                moved.push(self.row(place));
+            } else {
+                self.values.copy_within(place * self.width..(place + 1) * self.width, kept * self.width);
+                kept += 1;
+            }
+        }
+        self.values.truncate(kept * self.width);
+        self.values.shrink_to_fit();
+        moved
+    }
+
     /// Appends a row; one of another length is cut or filled with zeros, which callers exclude.
     pub fn push(&mut self, row: &[f32]) {
         debug_assert_eq!(row.len(), self.width);
