@@ -6,6 +6,8 @@ mod backbone;
 mod builtin;
 mod head;
 pub mod integer;
+#[cfg(test)]
+mod keras_tests;
 mod manifest;
 mod preprocess;
 pub mod source;
