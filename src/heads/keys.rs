@@ -1,0 +1,134 @@
+//! Keys: those that are trusted, and the secret one that signs. All in minisign's formats.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::error::BundleError;
+use super::signature::{KeyId, Signature};
+
+/// Largest key file that is read, in bytes.
+pub(super) const MAX_FILE: u64 = 4096;
+
+/// The public keys that a head may be signed with.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedKeys {
+    keys: Vec<TrustedKey>,
+}
+
+/// A public key and where it was found.
+#[derive(Debug, Clone)]
+pub struct TrustedKey {
+    id: KeyId,
+    key: minisign_verify::PublicKey,
+    path: PathBuf,
+}
+
+/// A key file that could not be used. The others are.
+#[derive(Debug, thiserror::Error)]
+#[error("public key {}: {problem}", path.display())]
+pub struct BadKey {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong and what to do.
+    pub problem: String,
+}
+
+impl TrustedKeys {
+    /// Reads public keys: files, and folders of `.pub` files. One that can't be read does not keep the others out: it is
+    /// in the second list.
+    pub fn load(paths: &[PathBuf]) -> (Self, Vec<BadKey>) {
+        let (mut keys, mut bad) = (Self::default(), Vec::new());
+        for path in paths {
+            match files(path) {
+                Ok(files) => {
+                    for file in files {
+                        match TrustedKey::load(&file) {
+                            Ok(key) => keys.keys.push(key),
+                            Err(problem) => bad.push(BadKey { path: file, problem }),
+                        }
+                    }
+                }
+                Err(error) => bad.push(BadKey { path: path.clone(), problem: format!("it can't be read: {error}") }),
+            }
+        }
+        (keys, bad)
+    }
+
+    /// The keys.
+    pub fn iter(&self) -> impl Iterator<Item = &TrustedKey> {
+        self.keys.iter()
+    }
+
+    /// Whether a key of this id is among them.
+    pub fn knows(&self, id: KeyId) -> bool {
+        self.keys.iter().any(|key| key.id == id)
+    }
+
+    /// Checks that one of the keys made `signature` of `message`, its trusted comment included.
+    ///
+    /// # Errors
+    /// [`BundleError::UnknownKey`] or [`BundleError::WrongSignature`].
+    pub fn verify(&self, signature: &Signature, message: &[u8]) -> Result<&TrustedKey, BundleError> {
+        let id = signature.key();
+        if !self.knows(id) {
+            let ids: Vec<String> = self.keys.iter().map(|key| key.id.to_string()).collect();
+            let trusted = if ids.is_empty() { "no key".to_owned() } else { ids.join(", ") };
+            return Err(BundleError::UnknownKey { key: id, trusted });
+        }
+        let wrong = || BundleError::WrongSignature { key: id };
+        let decoded = minisign_verify::Signature::decode(&signature.encode()).map_err(|_| wrong())?;
+        // Ids are eight bytes that anybody can claim: several keys may have one.
+        let mut keys = self.keys.iter().filter(|key| key.id == id);
+        keys.find(|key| key.key.verify(message, &decoded, true).is_ok()).ok_or_else(wrong)
+    }
+}
+
+impl TrustedKey {
+    /// Reads a public key as minisign writes it.
+    fn load(path: &Path) -> Result<Self, String> {
+        let text = read(path).map_err(|error| format!("it can't be read: {error}"))?;
+        let wrong = "it is no minisign public key; copy the .pub file again";
+        let key = minisign_verify::PublicKey::decode(&text).map_err(|_| wrong)?;
+        let bytes = text.lines().nth(1).and_then(super::signature::decode::<42>).ok_or(wrong)?;
+        let mut id = [0; 8];
+        id.copy_from_slice(&bytes[2..10]);
+        Ok(Self { id: KeyId::from_bytes(id), key, path: path.to_owned() })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// The file that it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// A file itself, or the `.pub` files of a folder, sorted.
+fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|extension| extension == "pub") && file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads a small text file.
+pub(super) fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {MAX_FILE} bytes")));
+    }
+    Ok(text)
+}
