@@ -11,7 +11,8 @@ use crate::exit_code::ExitCode;
 /// Names the file and what is wrong with it.
 pub fn run(call: &HeadCommand) -> Result<ExitCode> {
     match call {
-        HeadCommand::NewKey(_) | HeadCommand::Sign(_) | HeadCommand::Inspect(_) | HeadCommand::Pack(_) => {
+        HeadCommand::Pack(call) => super::pack::run(call),
+        HeadCommand::NewKey(_) | HeadCommand::Sign(_) | HeadCommand::Inspect(_) => {
             bail!("not built yet")
         }
     }
