@@ -50,7 +50,8 @@ fn photos() -> Vec<PathBuf> {
         .iter()
         .flat_map(|kind| {
             let folder = data.join("wildlife/test").join(kind);
-            let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+            let mut files: Vec<PathBuf> =
+                std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
             files.sort();
             files.truncate(2);
             files
@@ -72,7 +73,8 @@ fn the_tutorials_load_img_preprocessing_and_resnet50v2_give_the_features_that_ke
     let flat = add(&network, &folder.path().join("flat.toml"), &["--pooling", "flatten"]);
     assert_eq!((pooled.features(), flat.features()), (2048, MAP));
     let mut seen = 0;
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "png" || ending == "jpg")) {
         let map = floats(&PathBuf::from(format!("{}.f32", file.display())));

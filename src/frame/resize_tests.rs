@@ -47,8 +47,7 @@ fn nearest_takes_the_pixels_that_keras_load_img_takes_for_the_sides_of_cameras()
             let source = Pixels { width, height, rgb: rgb.clone() };
             let to = |side: u32| if side == 1 { 1 } else { row.to };
             let resized = resize(&source, to(width), to(height), Filter::Nearest, Fit::Stretch).unwrap();
-            let taken: Vec<u32> =
-                resized.rgb.chunks_exact(3).map(|p| u32::from(p[0]) << 8 | u32::from(p[1])).collect();
+            let taken: Vec<u32> = resized.rgb.chunks_exact(3).map(|p| u32::from(p[0]) << 8 | u32::from(p[1])).collect();
             assert_eq!(taken, row.taken, "{} to {}", row.from, row.to);
         }
     }

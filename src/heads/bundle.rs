@@ -24,10 +24,10 @@ use crate::model::{Chunks, FileDigest, Head, HeadManifest, ManifestError};
 
 /// The entries' names, in order.
 pub const ENTRIES: [&str; 4] = [SIGNATURE, MANIFEST, NETWORK, CANARIES];
-const SIGNATURE: &str = "manifest.json.minisig";
-const MANIFEST: &str = "manifest.json";
-const NETWORK: &str = "head.onnx";
-const CANARIES: &str = "canaries.bin";
+pub(super) const SIGNATURE: &str = "manifest.json.minisig";
+pub(super) const MANIFEST: &str = "manifest.json";
+pub(super) const NETWORK: &str = "head.onnx";
+pub(super) const CANARIES: &str = "canaries.bin";
 
 /// Largest manifest that is read, in bytes.
 pub const MAX_MANIFEST: u64 = 1 << 20;
@@ -185,13 +185,15 @@ impl Bundle {
         Ok(Self { signature: None, bytes, manifest, network, canaries })
     }
 
-    /// Reads a file that somebody put onto this machine, whoever signed it.
+    /// Reads a file that somebody put onto this machine; the signature of a key in `keys` must hold.
     ///
     /// # Errors
     /// [`BundleError`].
-    pub fn load(path: &Path) -> Result<Self, BundleError> {
+    pub fn load(path: &Path, keys: &TrustedKeys) -> Result<Self, BundleError> {
         let file = File::open(path).map_err(|source| BundleError::Read { source })?;
-        read_head_of(BufReader::new(file))?.open_unverified()?.read(Limits::LOCAL)
+        let sealed = read_head_of(BufReader::new(file))?;
+        keys.verify_known(sealed.signature(), sealed.manifest_bytes())?;
+        sealed.open_unverified()?.read(Limits::LOCAL)
     }
 
     /// What the head says of itself.
@@ -222,6 +224,11 @@ impl Bundle {
     /// The bytes of `canaries.bin`.
     pub fn canaries(&self) -> &[u8] {
         &self.canaries
+    }
+
+    /// Takes the bundle apart: signature, manifest, its exact bytes, network, canaries.
+    pub(super) fn into_parts(self) -> (Option<Signature>, HeadManifest, Vec<u8>, Vec<u8>, Vec<u8>) {
+        (self.signature, self.manifest, self.bytes, self.network, self.canaries)
     }
 
     /// Loads the network and proves it on the canaries.
@@ -295,7 +302,13 @@ fn read_file(
         return Err(BundleError::TooLarge { entry, bytes: declared.size, limit });
     }
     let bytes = ustar::read(rest, entry, limit)?;
-    let found = digest(&bytes);
+    check_digest(entry, &bytes, declared)?;
+    Ok(bytes)
+}
+
+/// Compares a file with what the manifest says of it.
+pub(super) fn check_digest(entry: &'static str, bytes: &[u8], declared: &FileDigest) -> Result<(), BundleError> {
+    let found = digest(bytes);
     if found.size != declared.size {
         let problem = format!("{} bytes, not {}", found.size, declared.size);
         return Err(BundleError::Digest { entry, problem });
@@ -304,7 +317,7 @@ fn read_file(
         let problem = format!("sha256 {}, not {}", found.sha256, declared.sha256);
         return Err(BundleError::Digest { entry, problem });
     }
-    Ok(bytes)
+    Ok(())
 }
 
 fn check_size(entry: &'static str, bytes: &[u8], limit: u64) -> Result<(), BundleError> {
@@ -440,7 +453,7 @@ mod tests {
         std::fs::write(&path, b"old").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         bundle().save(&path).unwrap();
-        assert_eq!(Bundle::load(&path).unwrap(), bundle());
+        assert_eq!(Bundle::load(&path, &TrustedKeys::default()).unwrap(), bundle());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(bundle().save(&folder.path().join("none/a.head")).is_err());

@@ -16,6 +16,14 @@ pub enum BundleError {
         /// Why.
         source: io::Error,
     },
+    /// A file of a head's directory can't be read.
+    #[error("{entry} can't be read: {source}")]
+    File {
+        /// The file.
+        entry: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// A file could not be written.
     #[error("{} can't be written: {source}", path.display())]
     Write {

@@ -55,6 +55,11 @@ impl TrustedKeys {
         (keys, bad)
     }
 
+    /// The public key whose file has this text; none if it is no key.
+    pub(super) fn of_text(text: &str) -> Self {
+        Self { keys: TrustedKey::parse(text, Path::new("")).into_iter().collect() }
+    }
+
     /// The keys.
     pub fn iter(&self) -> impl Iterator<Item = &TrustedKey> {
         self.keys.iter()
@@ -84,16 +89,28 @@ impl TrustedKeys {
     }
 }
 
+impl TrustedKeys {
+    /// Checks a signature if it names one of the keys; there may be none, or an unknown one. For a head that is trusted
+    /// for another reason: it may lack proof, but not contradict it.
+    pub(super) fn verify_known(&self, signature: Option<&Signature>, message: &[u8]) -> Result<(), BundleError> {
+        match signature {
+            Some(signature) if self.knows(signature.key()) => self.verify(signature, message).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl TrustedKey {
     /// Reads a public key as minisign writes it.
     fn load(path: &Path) -> Result<Self, String> {
         let text = read(path).map_err(|error| format!("it can't be read: {error}"))?;
-        let wrong = "it is no minisign public key; copy the .pub file again";
-        let key = minisign_verify::PublicKey::decode(&text).map_err(|_| wrong)?;
-        let bytes = text.lines().nth(1).and_then(super::signature::decode::<42>).ok_or(wrong)?;
-        let mut id = [0; 8];
-        id.copy_from_slice(&bytes[2..10]);
-        Ok(Self { id: KeyId::from_bytes(id), key, path: path.to_owned() })
+        Self::parse(&text, path).ok_or_else(|| "it is no minisign public key; copy the .pub file again".to_owned())
+    }
+
+    fn parse(text: &str, path: &Path) -> Option<Self> {
+        let key = minisign_verify::PublicKey::decode(text).ok()?;
+        let id = KeyId::of_key(&super::signature::decode(text.lines().nth(1)?)?);
+        Some(Self { id, key, path: path.to_owned() })
     }
 
     /// Its id.

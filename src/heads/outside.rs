@@ -41,7 +41,10 @@ pub fn adopt(onnx: &[u8], features: usize, labels: usize) -> Result<Outside> {
     let (output, values) = match (values, labels) {
         (1, 2) => (from_one_value(&mut graph, &mut notes)?, 2),
         (found, labels) => {
-            ensure!(found == labels, "the network gives {found} values, but {labels} labels are named; name one a value");
+            ensure!(
+                found == labels,
+                "the network gives {found} values, but {labels} labels are named; name one a value"
+            );
             (trial.output(&graph)?, found)
         }
     };
@@ -322,7 +325,8 @@ impl Trial {
             .context("the network can't be loaded")?;
         let probe = |seed: usize, index: usize| (((index + seed) * 7919) % 97) as f32 / 24.0 - seed as f32 / 2.0;
         let run = |seed| -> Result<Vec<f32>> {
-            let vector: Vec<f32> = (0..features).map(|index| if seed == 0 { 0.0 } else { probe(seed, index) }).collect();
+            let vector: Vec<f32> =
+                (0..features).map(|index| if seed == 0 { 0.0 } else { probe(seed, index) }).collect();
             let tensor = Tensor::from_shape(&[1, features], &vector)?;
             let results = plan.run(tvec!(tensor.into_tvalue())).context("the network can't be run")?;
             let values = results.first().context("the network has no output")?;

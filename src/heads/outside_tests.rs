@@ -42,8 +42,7 @@ fn head(onnx: &[u8], fixture: &Fixture) -> Head {
     let features = fixture.vectors[0].features.len();
     let adopted = adopt(onnx, features, fixture.labels.len()).unwrap();
     let backbone = HeadBackbone { id: "some-backbone".into(), sha256: String::new(), features };
-    let label =
-        |name: &String| Label { name: name.clone(), alert: false, threshold: 0.5, background: false };
+    let label = |name: &String| Label { name: name.clone(), alert: false, threshold: 0.5, background: false };
     let mut manifest =
         HeadManifest::new("outside".into(), "1".into(), backbone, fixture.labels.iter().map(label).collect());
     manifest.output = Some(adopted.output);

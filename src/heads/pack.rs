@@ -62,9 +62,12 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// The labels as they were named, with what they do.
 fn labels(call: &Pack) -> Result<Vec<Label>> {
-    let threshold: f32 = call.threshold.parse().ok().filter(|p| (0.0..=1.0).contains(p)).with_context(|| {
-        format!("--threshold {}: a probability from 0 to 1 is wanted", call.threshold)
-    })?;
+    let threshold: f32 = call
+        .threshold
+        .parse()
+        .ok()
+        .filter(|p| (0.0..=1.0).contains(p))
+        .with_context(|| format!("--threshold {}: a probability from 0 to 1 is wanted", call.threshold))?;
     for label in &call.labels {
         let near: String = label.trim().to_lowercase().replace([' ', '-'], "_");
         let near = if is_label(&near) { format!("; `{near}` would do") } else { String::new() };
@@ -76,7 +79,11 @@ fn labels(call: &Pack) -> Result<Vec<Label>> {
         }
     }
     let is_background = |name: &String| {
-        if call.background.is_empty() { name == OTHER && !call.alert.contains(name) } else { call.background.contains(name) }
+        if call.background.is_empty() {
+            name == OTHER && !call.alert.contains(name)
+        } else {
+            call.background.contains(name)
+        }
     };
     let label = |name: &String| Label {
         name: name.clone(),

@@ -24,6 +24,13 @@ impl KeyId {
     pub(super) fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(bytes)
     }
+
+    /// Of a public key's bytes: algorithm, id, key.
+    pub(super) fn of_key(key: &[u8; 42]) -> Self {
+        let mut id = [0; 8];
+        id.copy_from_slice(&key[2..10]);
+        Self(id)
+    }
 }
 
 impl fmt::Display for KeyId {

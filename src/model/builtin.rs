@@ -4,8 +4,8 @@ use super::{Backbone, BackboneManifest, Engine, Head, HeadManifest, ModelError};
 
 const BACKBONE_MANIFEST: &str = include_str!("../../models/default/backbone.toml");
 const BACKBONE: &[u8] = include_bytes!("../../models/default/backbone.onnx");
-const HEAD_MANIFEST: &[u8] = include_bytes!("../../models/default/head/manifest.json");
-const HEAD: &[u8] = include_bytes!("../../models/default/head/head.onnx");
+pub(crate) const HEAD_MANIFEST: &[u8] = include_bytes!("../../models/default/head/manifest.json");
+pub(crate) const HEAD: &[u8] = include_bytes!("../../models/default/head/head.onnx");
 
 pub(super) fn backbone(engine: Engine) -> Result<Backbone, ModelError> {
     Backbone::load_with(BackboneManifest::parse(BACKBONE_MANIFEST)?, BACKBONE, engine)

@@ -32,7 +32,7 @@ impl Head {
     /// Loads `onnx` and checks it against `manifest`.
     ///
     /// # Errors
-    /// [`ModelError`] says which of digest, network, shape or output kind failed.
+    /// [`ModelError`] says which of digest, network, operator, shape or output kind failed.
     pub fn load(manifest: HeadManifest, onnx: &[u8]) -> Result<Self, ModelError> {
         let what = format!("head {}", title(&manifest));
         let digest = manifest.files.get("head.onnx").map(|file| file.sha256.clone()).unwrap_or_default();
@@ -40,6 +40,7 @@ impl Head {
         let wrong = |error: TractError| ModelError::Network { what: what.clone(), reason: format!("{error:#}") };
         let graph = Graph::parse(onnx);
         let graph = graph.map_err(|error| ModelError::Network { what: what.clone(), reason: error.to_string() })?;
+        super::operators::check(&what, &graph)?;
         let proto = graph.into_proto();
         let output = output_kind(&manifest, &proto)?;
         let plan = tract_onnx::onnx()

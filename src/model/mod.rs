@@ -3,12 +3,13 @@
 //! Pure: bytes in, numbers out. [`source`] alone reads files.
 
 mod backbone;
-mod builtin;
+pub(crate) mod builtin;
 mod head;
 pub mod integer;
 #[cfg(test)]
 mod keras_tests;
 mod manifest;
+mod operators;
 mod preprocess;
 pub mod source;
 #[cfg(test)]
@@ -52,6 +53,18 @@ pub enum ModelError {
         what: String,
         /// What tract said.
         reason: String,
+    },
+    /// A head is made of something that heads may not be made of.
+    #[error(
+        "{what}: node `{node}` is a `{operator}`, which a head may not hold; export dense layers, activations, normalisations and arithmetic only (docs/heads.md lists them)"
+    )]
+    Operator {
+        /// `head NAME`.
+        what: String,
+        /// The node.
+        node: String,
+        /// Its operator, with its domain unless it is ONNX's own.
+        operator: String,
     },
     /// There is no node to cut at.
     #[error("backbone {id}: there is no node or tensor `{cut}` to cut at; near names: {near}")]

@@ -6,14 +6,15 @@ use anyhow::{Context, Result};
 use kernels::Isa;
 use sha2::{Digest, Sha256};
 
-use super::{Backbone, BackboneManifest, Engine, Head, HeadManifest, Model, ModelError, builtin};
+use super::{Backbone, BackboneManifest, Engine, Head, Model, ModelError, builtin};
+use crate::heads::{LocalHead, TrustedKeys};
 
 /// Where a network comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// Inside the binary.
     Builtin,
-    /// A backbone's manifest or a head's directory.
+    /// A backbone's manifest, or a `.head` file or a head's directory.
     Path(PathBuf),
 }
 
@@ -66,18 +67,23 @@ pub fn backbone_with(origin: &Origin, engine: Engine) -> Result<Backbone> {
     Backbone::load_with(manifest, &onnx, engine).with_context(|| network.display().to_string())
 }
 
-/// Loads a head.
+/// Loads a head: a `.head` file or a directory, of whatever size, since it was put onto this machine by somebody who may.
 ///
 /// # Errors
 /// Names the file and what is wrong with it.
 pub fn head(origin: &Origin) -> Result<Head> {
-    let Origin::Path(directory) = origin else { return Ok(builtin::head()?) };
-    let manifest = directory.join("manifest.json");
-    let network = directory.join("head.onnx");
-    let text = std::fs::read(&manifest).with_context(|| format!("head manifest {}", manifest.display()))?;
-    let parsed = HeadManifest::parse(&text).with_context(|| manifest.display().to_string())?;
-    let onnx = std::fs::read(&network).with_context(|| format!("head {}", network.display()))?;
-    Head::load(parsed, &onnx).with_context(|| network.display().to_string())
+    head_trusting(origin, &TrustedKeys::default())
+}
+
+/// As [`head`], where the signature of a key in `keys` must hold. A head that lies where the configuration says is trusted
+/// for that: it may be unsigned, or signed by a key that is not known here.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub fn head_trusting(origin: &Origin, keys: &TrustedKeys) -> Result<Head> {
+    let Origin::Path(path) = origin else { return Ok(builtin::head()?) };
+    let of = || format!("head {}", path.display());
+    LocalHead::read(path, keys).and_then(|head| head.load()).with_context(of)
 }
 
 /// Loads both and checks that they fit.

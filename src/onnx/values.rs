@@ -121,7 +121,11 @@ impl Constant {
 /// Checks where the data lies and how much there is; returns shape and number of elements.
 pub(super) fn check(tensor: &TensorProto) -> Result<(Vec<usize>, usize), OnnxError> {
     if tensor.data_location == Some(DataLocation::External as i32) || !tensor.external_data.is_empty() {
-        return Err(wrong(tensor, "keeps its data in another file; save the network as one file (torch.onnx.export: external_data=False)".into()));
+        return Err(wrong(
+            tensor,
+            "keeps its data in another file; save the network as one file (torch.onnx.export: external_data=False)"
+                .into(),
+        ));
     }
     let shape: Option<Vec<usize>> = tensor.dims.iter().map(|side| usize::try_from(*side).ok()).collect();
     let shape = shape.ok_or_else(|| wrong(tensor, format!("has the shape {:?}", tensor.dims)))?;

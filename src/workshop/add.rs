@@ -33,7 +33,10 @@ pub fn run(call: &Add) -> Result<ExitCode> {
         );
     };
     let Some(network) = &call.network else {
-        eprintln!("arcticd: backbone add wants the network, a file: arcticd backbone add FILE.onnx --like {}", call.like);
+        eprintln!(
+            "arcticd: backbone add wants the network, a file: arcticd backbone add FILE.onnx --like {}",
+            call.like
+        );
         return Ok(ExitCode::Usage);
     };
     let out = Out::at(network, call.output.as_deref())?;
@@ -134,7 +137,8 @@ fn input(graph: &Graph, family: &Family) -> Result<(Input, Vec<String>)> {
     let (rows, columns) = if layout == Layout::Nchw { (b, c) } else { (a, b) };
     let side = |found: Option<usize>| found.map_or(Ok(family.side), u32::try_from);
     let (height, width) = (side(rows)?, side(columns)?);
-    let whose = if rows.is_some() && columns.is_some() { "as the file says" } else { "the family's, the file leaves it open" };
+    let whose =
+        if rows.is_some() && columns.is_some() { "as the file says" } else { "the family's, the file leaves it open" };
     let axes = if layout == Layout::Nchw { "channels first" } else { "channels last" };
     let mut words = vec![
         format!("input: {width} x {height} pixels, {whose}, {axes}"),
@@ -204,7 +208,9 @@ fn output(graph: &Graph, input: &Input, call: &Add, words: &mut Vec<String>) -> 
         (&[_, _, _, _], _) if flatten => (Pooling::Flatten, shape.iter().product()),
         (&[_, channels, _, _], Layout::Nchw) | (&[_, _, _, channels], Layout::Nhwc) => (Pooling::Average, channels),
         _ if flatten && call.pooling.is_some() => {
-            bail!("--pooling flatten: at {tensor} there is no map left, only a vector of shape {shape:?}; cut earlier with --cut")
+            bail!(
+                "--pooling flatten: at {tensor} there is no map left, only a vector of shape {shape:?}; cut earlier with --cut"
+            )
         }
         _ => (Pooling::None, shape.iter().product()),
     };
@@ -222,7 +228,10 @@ fn output(graph: &Graph, input: &Input, call: &Add, words: &mut Vec<String>) -> 
 fn self_test(backbone: Backbone) -> Result<SelfTest> {
     let features = backbone.features_of_input(&backbone.probe())?;
     let largest = features.iter().fold(0_f32, |largest, value| largest.max(value.abs()));
-    ensure!(largest > 0.0, "all features of the self-test's picture are 0; is this the right place to cut, and was it trained?");
+    ensure!(
+        largest > 0.0,
+        "all features of the self-test's picture are 0; is this the right place to cut, and was it trained?"
+    );
     let mean = features.iter().sum::<f32>() / features.len() as f32;
     // Float arithmetic in another order differs by some 1e-5 of the largest value.
     let tolerance = 0.001 * largest.max(1.0);

@@ -79,8 +79,25 @@ fn whole(why: &str) -> Ending {
 
 /// Operators that stand among classification layers and on the way from them to a pooling.
 const PASSED: &[&str] = &[
-    "Softmax", "LogSoftmax", "Sigmoid", "Relu", "Clip", "HardSwish", "HardSigmoid", "Identity", "Dropout", "Squeeze",
-    "Unsqueeze", "Cast", "Transpose", "Add", "Mul", "Sub", "Div", "BatchNormalization", "QuantizeLinear",
+    "Softmax",
+    "LogSoftmax",
+    "Sigmoid",
+    "Relu",
+    "Clip",
+    "HardSwish",
+    "HardSigmoid",
+    "Identity",
+    "Dropout",
+    "Squeeze",
+    "Unsqueeze",
+    "Cast",
+    "Transpose",
+    "Add",
+    "Mul",
+    "Sub",
+    "Div",
+    "BatchNormalization",
+    "QuantizeLinear",
     "DequantizeLinear",
 ];
 
@@ -120,9 +137,10 @@ fn is_pointwise_name(graph: &Graph, name: &str) -> bool {
 
 /// Some nodes that may be meant.
 fn candidates(graph: &Graph) -> String {
-    let pools = graph.nodes().iter().filter(|node| {
-        matches!(node.op_type.as_str(), "GlobalAveragePool" | "ReduceMean" | "AveragePool" | "Flatten")
-    });
+    let pools = graph
+        .nodes()
+        .iter()
+        .filter(|node| matches!(node.op_type.as_str(), "GlobalAveragePool" | "ReduceMean" | "AveragePool" | "Flatten"));
     let last: Vec<&str> = pools.rev().take(3).map(title).collect();
     if last.is_empty() { String::new() } else { format!(", perhaps {}", last.join(" or ")) }
 }

@@ -52,7 +52,12 @@ const fn raw(name: &'static str, of: &'static str, side: u32) -> Family {
 /// All families, in the order in which they are listed.
 pub const FAMILIES: &[Family] = &[
     keras("keras-resnet50v2", "Keras ResNet50V2, 101V2, 152V2", 224, Named::Symmetric),
-    keras("keras-mobilenetv2", "Keras MobileNetV2, TensorFlow's, LiteRT files converted to ONNX", 224, Named::Symmetric),
+    keras(
+        "keras-mobilenetv2",
+        "Keras MobileNetV2, TensorFlow's, LiteRT files converted to ONNX",
+        224,
+        Named::Symmetric,
+    ),
     keras("keras-mobilenet", "Keras MobileNet (v1)", 224, Named::Symmetric),
     keras("keras-xception", "Keras Xception, InceptionV3, InceptionResNetV2", 299, Named::Symmetric),
     keras("keras-nasnet-mobile", "Keras NASNetMobile", 224, Named::Symmetric),
