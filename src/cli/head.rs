@@ -24,8 +24,11 @@ pub struct NewKey {
     #[arg(value_name = "NAME", value_hint = ValueHint::FilePath)]
     pub name: PathBuf,
     /// Do not ask for a password that protects the secret key
-    #[arg(long)]
+    #[arg(long, conflicts_with = "password_file")]
     pub no_password: bool,
+    /// Read the password from the first line of a file instead of asking
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub password_file: Option<PathBuf>,
 }
 
 /// Sign a head.
@@ -35,8 +38,17 @@ pub struct Sign {
     #[arg(value_name = "NAME.head", value_hint = ValueHint::FilePath)]
     pub head: PathBuf,
     /// The secret key
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub key: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "signature", value_hint = ValueHint::FilePath)]
+    pub key: Option<PathBuf>,
+    /// Read the key's password from the first line of a file instead of asking
+    #[arg(long, value_name = "FILE", requires = "key", value_hint = ValueHint::FilePath)]
+    pub password_file: Option<PathBuf>,
+    /// Put in a signature that minisign made of the unpacked manifest.json, where the key lives on another machine
+    #[arg(long, value_name = "FILE.minisig", conflicts_with = "key", requires = "public_key", value_hint = ValueHint::FilePath)]
+    pub signature: Option<PathBuf>,
+    /// The public key that --signature is checked with
+    #[arg(long, value_name = "FILE.pub", requires = "signature", value_hint = ValueHint::FilePath)]
+    pub public_key: Option<PathBuf>,
 }
 
 /// Show and check a head.

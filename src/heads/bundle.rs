@@ -380,6 +380,81 @@ mod tests {
         assert!(matches!(sealed.verify(&TrustedKeys::default()), Err(BundleError::Unsigned)));
     }
 
+    /// A head signed by a new key, its bytes, and that key as trusted.
+    fn signed() -> (Vec<u8>, TrustedKeys) {
+        let pair = crate::heads::secret::generate(None).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.key");
+        std::fs::write(&path, &pair.secret).unwrap();
+        let key = crate::heads::secret::SecretKey::load(&path, || Ok(String::new())).unwrap();
+        let mut bundle = bundle();
+        bundle.set_signature(key.sign(bundle.manifest_bytes(), "head:three-animals\tversion:1.0\tsequence:1").unwrap());
+        (bytes(&bundle), TrustedKeys::of_text(&pair.public))
+    }
+
+    fn accept(bytes: &[u8], keys: &TrustedKeys) -> Result<Bundle, BundleError> {
+        read_head_of(bytes)?.verify(keys)?.read(Limits::RECEIVED)
+    }
+
+    #[test]
+    fn any_flipped_byte_of_a_signed_head_is_refused() {
+        let (bytes, keys) = signed();
+        assert!(accept(&bytes, &keys).unwrap().head().is_ok());
+        let mut flipped = bytes.clone();
+        // Every byte, one bit after the other; where the signature stands, which protects itself least, every bit.
+        let everywhere = (0..bytes.len()).map(|at| (at, 1 << (at % 8)));
+        let signature = (512..1536).flat_map(|at| (0..8).map(move |bit| (at, 1 << bit)));
+        for (at, bit) in everywhere.chain(signature) {
+            flipped[at] ^= bit;
+            assert!(accept(&flipped, &keys).is_err(), "byte {at}, bit {bit:08b}");
+            flipped[at] = bytes[at];
+        }
+        assert_eq!(flipped, bytes);
+    }
+
+    #[test]
+    fn a_signed_head_cut_off_anywhere_or_with_something_behind_it_is_refused() {
+        let (bytes, keys) = signed();
+        for length in (0..bytes.len()).step_by(7).chain(bytes.len() - 513..bytes.len()) {
+            assert!(accept(&bytes[..length], &keys).is_err(), "cut to {length}");
+        }
+        let longer = [bytes.clone(), vec![0; 512]].concat();
+        assert!(matches!(accept(&longer, &keys), Err(BundleError::Trailing)));
+    }
+
+    #[test]
+    fn entries_that_are_swapped_doubled_or_missing_are_refused() {
+        let (bytes, keys) = signed();
+        let padded = |size: usize| 512 + size.div_ceil(512) * 512;
+        let bundle = accept(&bytes, &keys).unwrap();
+        let sizes = [300, bundle.bytes.len(), bundle.network.len(), bundle.canaries.len()].map(padded);
+        let (mut rest, mut parts) = (&bytes[..], Vec::new());
+        for size in sizes {
+            let (part, left) = rest.split_at(size);
+            parts.push(part);
+            rest = left;
+        }
+        for order in [[1, 0, 2, 3], [0, 1, 3, 2], [0, 1, 2, 2], [0, 0, 1, 2], [1, 1, 2, 3]] {
+            let other = [order.map(|place| parts[place]).concat(), rest.to_vec()].concat();
+            assert!(accept(&other, &keys).is_err(), "{order:?}");
+        }
+        assert!(accept(&[&parts.concat()[..], rest].concat(), &keys).is_ok(), "the order it has");
+    }
+
+    #[test]
+    fn nothing_is_parsed_of_a_head_whose_signature_is_wrong() {
+        let (_, keys) = signed();
+        // Signed by another key, and its manifest no JSON: the key is what is complained of.
+        let (bytes, _) = signed();
+        assert!(matches!(accept(&bytes, &keys), Err(BundleError::UnknownKey { .. })));
+        let (bytes, keys) = signed();
+        let mut bundle = read(&bytes).unwrap();
+        bundle.bytes = b"{ this is no manifest".to_vec();
+        let mut broken = Vec::new();
+        bundle.write(&mut broken).unwrap();
+        assert!(matches!(accept(&broken, &keys), Err(BundleError::WrongSignature { .. })));
+    }
+
     #[test]
     fn pieces_are_those_of_both_files_one_after_the_other() {
         let (network, canaries) = (vec![1; 70], vec![2; 50]);

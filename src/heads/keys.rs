@@ -149,3 +149,50 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::heads::secret::generate;
+
+    #[test]
+    fn one_bad_key_file_is_named_and_does_not_disable_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &[u8]| fs::write(folder.path().join(name), text).unwrap();
+        let (one, two) = (generate(None).unwrap(), generate(None).unwrap());
+        write("one.pub", one.public.as_bytes());
+        write("two.pub", two.public.as_bytes());
+        write("two.key", b"secret keys are not looked at here");
+        write("broken.pub", b"untrusted comment: x\nRWQbroken\n");
+        write("huge.pub", &[b'a'; 10_000]);
+        write("binary.pub", &[0xff; 99]);
+        let missing = folder.path().join("missing");
+        let (keys, bad) = TrustedKeys::load(&[folder.path().to_owned(), missing.clone()]);
+        assert_eq!(keys.iter().map(TrustedKey::id).collect::<Vec<_>>(), [one.id, two.id]);
+        let named: Vec<_> = bad.iter().map(|bad| bad.path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(named, ["binary.pub", "broken.pub", "huge.pub", "missing"]);
+        assert!(bad.iter().all(|bad| bad.to_string().contains(&bad.path.display().to_string())));
+    }
+
+    #[test]
+    fn a_key_that_claims_the_id_of_another_does_not_hide_it() {
+        let (real, other) = (generate(None).unwrap(), generate(None).unwrap());
+        let bytes = |public: &str| super::super::signature::decode::<42>(public.lines().nth(1).unwrap()).unwrap();
+        let mut forged = bytes(&other.public);
+        forged[2..10].copy_from_slice(&bytes(&real.public)[2..10]);
+        let forged = format!("untrusted comment: x\n{}\n", super::super::signature::base64(&forged));
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("a.pub"), forged).unwrap();
+        fs::write(path("b.pub"), &real.public).unwrap();
+        fs::write(path("real.key"), &real.secret).unwrap();
+        let secret = crate::heads::secret::SecretKey::load(&path("real.key"), || Ok(String::new())).unwrap();
+        let signature = secret.sign(b"manifest", "").unwrap();
+        let (both, bad) = TrustedKeys::load(&[folder.path().to_owned()]);
+        assert!(bad.is_empty());
+        assert_eq!(both.verify(&signature, b"manifest").unwrap().path(), path("b.pub"));
+        let (forger, _) = TrustedKeys::load(&[path("a.pub")]);
+        assert!(matches!(forger.verify(&signature, b"manifest"), Err(BundleError::WrongSignature { .. })));
+    }
+}

@@ -10,6 +10,8 @@ use super::signature::{self, KeyId, Signature};
 
 /// Size of a secret key: algorithms, salt, limits, id, key and checksum.
 const BYTES: usize = 158;
+/// The last bytes of a secret key.
+const CHECKSUM: usize = 32;
 
 /// Why a key could not be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -48,10 +50,7 @@ pub(super) enum KeyError {
 }
 
 /// A secret key, ready to sign.
-pub(super) struct SecretKey {
-    key: minisign::SecretKey,
-    id: KeyId,
-}
+pub(super) struct SecretKey(minisign::SecretKey);
 
 /// A new pair of keys as the texts of their files.
 pub(super) struct NewPair {
@@ -88,28 +87,63 @@ impl SecretKey {
         let secret = SecretKeyBox::from_string(&text).map_err(|_| format())?;
         let key = match &bytes[..4] {
             b"EdSc" => secret.into_secret_key(Some(password()?)),
+            // Stock minisign 0.11 leaves the checksum out with the password; a damaged key is told as it signs.
+            b"Ed\0\0" if bytes.ends_with(&[0; CHECKSUM]) => minisign::SecretKey::from_bytes(&bytes),
             b"Ed\0\0" => secret.into_unencrypted_secret_key(),
             _ => return Err(format()),
         };
         let key = key.map_err(|error| KeyError::Password { path: path.to_owned(), reason: error.to_string() })?;
-        let id = key.keynum().try_into().map(KeyId::from_bytes).map_err(|_| format())?;
-        Ok(Self { key, id })
-    }
-
-    /// Its id, which is its public key's.
-    pub(super) fn id(&self) -> KeyId {
-        self.id
+        Ok(Self(key))
     }
 
     /// Signs `message` and `comment`, and checks what it signed.
     pub(super) fn sign(&self, message: &[u8], comment: &str) -> Result<Signature, KeyError> {
         let failed = |error: minisign::PError| KeyError::Failed(error.to_string());
-        let made = minisign::sign(None, &self.key, message, Some(comment), None).map_err(failed)?;
+        let made = minisign::sign(None, &self.0, message, Some(comment), None).map_err(failed)?;
         let signature = Signature::parse(made.to_string().as_bytes());
         let signature = signature.map_err(|error| KeyError::Check(error.into()))?;
-        let public = minisign::PublicKey::from_secret_key(&self.key).map_err(failed)?;
+        let public = minisign::PublicKey::from_secret_key(&self.0).map_err(failed)?;
         let public = TrustedKeys::of_text(&public.to_box().map_err(failed)?.into_string());
         public.verify(&signature, message).map_err(KeyError::Check)?;
         Ok(signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    fn none() -> Result<String, KeyError> {
+        panic!("a password was asked for")
+    }
+
+    #[test]
+    fn a_key_without_a_password_signs_and_its_public_key_checks() {
+        let pair = generate(None).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.key");
+        std::fs::write(&path, &pair.secret).unwrap();
+        let signature = SecretKey::load(&path, none).unwrap().sign(b"manifest", "head:a\tsequence:1").unwrap();
+        assert_eq!(signature.key(), pair.id);
+        assert_eq!(signature.trusted_comment(), "head:a\tsequence:1");
+        let keys = TrustedKeys::of_text(&pair.public);
+        assert_eq!(keys.verify(&signature, b"manifest").unwrap().id(), pair.id);
+        assert!(matches!(keys.verify(&signature, b"Manifest"), Err(BundleError::WrongSignature { .. })));
+        let other = TrustedKeys::of_text(&generate(None).unwrap().public);
+        let message = other.verify(&signature, b"manifest").unwrap_err().to_string();
+        assert!(message.contains(&pair.id.to_string()), "{message}");
+    }
+
+    #[test]
+    fn a_secret_key_that_is_none_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.key");
+        let public = generate(None).unwrap().public;
+        for text in ["", "untrusted comment: x\n", "untrusted comment: x\nRWQx\n", &public, &"a".repeat(5000)] {
+            std::fs::write(&path, text).unwrap();
+            let Err(error) = SecretKey::load(&path, none) else { panic!("{text} was accepted") };
+            assert!(error.to_string().contains("a.key"), "{error}");
+        }
     }
 }

@@ -20,11 +20,6 @@ const TRUSTED: &str = "trusted comment: ";
 pub struct KeyId([u8; 8]);
 
 impl KeyId {
-    /// From the bytes as they stand in keys and signatures.
-    pub(super) fn from_bytes(bytes: [u8; 8]) -> Self {
-        Self(bytes)
-    }
-
     /// Of a public key's bytes: algorithm, id, key.
     pub(super) fn of_key(key: &[u8; 42]) -> Self {
         let mut id = [0; 8];
@@ -136,7 +131,7 @@ impl Signature {
     }
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     // Fails only where a length overflows.
     Base64::encode_to_string(bytes).unwrap_or_default()
 }

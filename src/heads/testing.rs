@@ -17,9 +17,14 @@ pub fn manifest() -> HeadManifest {
 
 /// Weights of magnitude `scale`, a softmax behind them.
 pub fn network(scale: f32) -> Vec<u8> {
-    let mut graph = Graph::empty("head", "features", &[1, FEATURES], 13);
+    network_of(FEATURES, scale)
+}
+
+/// As [`network`], for more features.
+pub fn network_of(features: usize, scale: f32) -> Vec<u8> {
+    let mut graph = Graph::empty("head", "features", &[1, features], 13);
     let weight = |index: usize| scale * ((index * 7 % 11) as f32 - 5.0) / 5.0;
-    let weights = Constant::f32([FEATURES, 3], (0..FEATURES * 3).map(weight).collect());
+    let weights = Constant::f32([features, 3], (0..features * 3).map(weight).collect());
     graph.set_constant("weights", &weights).unwrap();
     graph.add_node("MatMul", &["features", "weights"], "logits", vec![]).unwrap();
     graph.add_node("Softmax", &["logits"], "probabilities", vec![attribute::int("axis", 1)]).unwrap();

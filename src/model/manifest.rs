@@ -336,6 +336,15 @@ impl HeadManifest {
         if !is_name(&self.name) {
             return wrong("name".into(), format!("is `{}`; it must match [a-z0-9.-]+", self.name));
         }
+        for (key, text) in [("version", &self.version), ("created_at", &self.created_at)] {
+            // They are shown on terminals and signed as a comment of one line.
+            if text.len() > 64 || text.chars().any(char::is_control) {
+                return wrong(key.into(), "must be one line of at most 64 bytes".into());
+            }
+        }
+        if let Some(name) = self.audience.iter().find(|name| !is_trap(name)) {
+            return wrong("audience".into(), format!("holds `{name}`; traps and groups match [a-z0-9-]+"));
+        }
         if !(1..=1_000_000).contains(&self.backbone.features) {
             let problem = format!("is {}; 1 to 1000000 is allowed", self.backbone.features);
             return wrong("backbone.features".into(), problem);
@@ -381,6 +390,11 @@ impl HeadManifest {
 /// Whether `text` can name a head or a backbone: `[a-z0-9.-]+`.
 pub fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-')
+}
+
+/// Whether `text` can name a trap or a group: `[a-z0-9-]+`.
+fn is_trap(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// Whether `text` can stand in topics and payloads as a label: `[a-z0-9_]+`.

@@ -118,3 +118,60 @@ pub(super) fn check(what: &str, graph: &Graph) -> Result<(), ModelError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn graph(domain: &str, operator: &str) -> Graph {
+        let mut graph = Graph::empty("head", "features", &[1, 6], 13);
+        let place = graph.add_node(operator, &["features"], "result", vec![]).unwrap();
+        graph.edit_node(place, |node| node.domain = domain.to_owned()).unwrap();
+        graph
+    }
+
+    #[test]
+    fn an_operator_that_a_head_may_not_hold_is_refused_by_name() {
+        for (domain, operator, name) in [
+            ("", "Loop", "`Loop`"),
+            ("", "If", "`If`"),
+            ("", "Scan", "`Scan`"),
+            ("", "ConstantOfShape", "`ConstantOfShape`"),
+            ("", "Tile", "`Tile`"),
+            ("com.microsoft", "Gemm", "`com.microsoft.Gemm`"),
+            ("ai.onnx.ml", "ZipMap", "`ai.onnx.ml.ZipMap`"),
+            ("ai.onnx.ml", "Relu", "`ai.onnx.ml.Relu`"),
+        ] {
+            let message = check("head a", &graph(domain, operator)).unwrap_err().to_string();
+            assert!(message.contains(name) && message.contains("head a"), "{message}");
+        }
+    }
+
+    #[test]
+    fn layers_activations_and_scikits_classifier_are_what_heads_are_made_of() {
+        for (domain, operator) in
+            [("", "Gemm"), ("", "Softmax"), ("ai.onnx", "Relu"), ("ai.onnx.ml", "LinearClassifier")]
+        {
+            check("head a", &graph(domain, operator)).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_page_on_heads_lists_every_operator() {
+        let page = include_str!("../../docs/heads.md");
+        let words: Vec<&str> = page.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        for operator in OWN.iter().chain(MACHINE_LEARNING) {
+            assert!(words.contains(operator), "{operator}");
+        }
+    }
+
+    #[test]
+    fn more_nodes_than_any_head_has_are_refused() {
+        let mut graph = graph("", "Relu");
+        for number in 0..MAX_NODES {
+            graph.add_node("Relu", &["features"], &format!("r{number}"), vec![]).unwrap();
+        }
+        assert!(check("head a", &graph).is_err());
+    }
+}

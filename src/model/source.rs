@@ -60,11 +60,20 @@ pub fn engine(threads: usize) -> Result<Engine> {
 /// Names the file and what is wrong with it.
 pub fn backbone_with(origin: &Origin, engine: Engine) -> Result<Backbone> {
     let Origin::Path(path) = origin else { return Ok(builtin::backbone(engine)?) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("backbone manifest {}", path.display()))?;
-    let manifest = BackboneManifest::parse(&text).with_context(|| path.display().to_string())?;
+    let manifest = backbone_manifest(origin)?;
     let network = path.parent().unwrap_or(Path::new(".")).join(&manifest.file);
     let onnx = std::fs::read(&network).with_context(|| format!("backbone {}", network.display()))?;
     Backbone::load_with(manifest, &onnx, engine).with_context(|| network.display().to_string())
+}
+
+/// Reads what a backbone says of itself, without loading it.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub fn backbone_manifest(origin: &Origin) -> Result<BackboneManifest> {
+    let Origin::Path(path) = origin else { return Ok(builtin::backbone_manifest()?) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("backbone manifest {}", path.display()))?;
+    BackboneManifest::parse(&text).with_context(|| path.display().to_string())
 }
 
 /// Loads a head: a `.head` file or a directory, of whatever size, since it was put onto this machine by somebody who may.
