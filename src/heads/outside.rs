@@ -212,6 +212,10 @@ fn plain_operators(graph: &mut Graph, notes: &mut Vec<String>) -> Result<()> {
             from = result;
         }
         notes.push(format!("{} rewritten as plain operators", node.op_type));
+        if let Some(list) = node.attribute.iter().find(|attribute| attribute.name == "classlabels_strings") {
+            let names: Vec<_> = list.strings.iter().map(|name| String::from_utf8_lossy(name)).collect();
+            notes.push(format!("its own names of the classes, in their order: {}", names.join(", ")));
+        }
     }
     graph.sort()?;
     Ok(())

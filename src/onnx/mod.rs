@@ -155,7 +155,9 @@ impl Graph {
 
     /// The tool that wrote the file, with its version; empty if the file does not say.
     pub fn producer_of_file(&self) -> String {
-        format!("{} {}", self.model.producer_name, self.model.producer_version).trim().to_owned()
+        // tf2onnx of some versions writes `1.17.0 None`.
+        let version = self.model.producer_version.trim_end_matches(" None");
+        format!("{} {version}", self.model.producer_name).trim().to_owned()
     }
 
     /// Names of the inputs that are not initializers.
