@@ -85,8 +85,8 @@ fn the_tutorials_load_img_preprocessing_and_resnet50v2_give_the_features_that_ke
         let of_map = relative(&flat.features_of(&pixels).unwrap(), &map);
         let name = file.file_name().unwrap().to_string_lossy();
         println!("{name}: pooled {of_mean:.1e}, flattened {of_map:.1e}, by the largest value");
-        // JPEG decoders differ by a level here and there, and so do the features.
-        let allowed = if name.ends_with("png") { 1e-3 } else { 0.2 };
+        // Another JPEG decoder in Pillow may differ by a level here and there; the one measured did not (4e-6).
+        let allowed = if name.ends_with("png") { 1e-3 } else { 0.02 };
         assert!(of_mean < allowed && of_map < allowed, "{name}: {of_mean} and {of_map}");
         seen += 1;
     }
