@@ -13,7 +13,7 @@ mod train;
 use std::io;
 use std::path::PathBuf;
 
-pub use backbone::Add;
+pub use backbone::{Add, MapPooling};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 pub use clap_complete::Shell;

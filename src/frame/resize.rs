@@ -13,7 +13,7 @@ const MAX_SIDE: u32 = 16_384;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
-    /// The single nearest pixel, as Keras' `load_img` does; needs a full-scale decode.
+    /// The single nearest pixel, the very one that Keras' `load_img` (Pillow) takes; needs a full-scale decode.
     Nearest,
     /// Bilinear with antialiasing, as Pillow's `BILINEAR`.
     Triangle,
@@ -52,34 +52,79 @@ pub fn resize(pixels: &Pixels, width: u32, height: u32, filter: Filter, fit: Fit
     if !sides.contains(&width) || !sides.contains(&height) || bytes == 0 || bytes != pixels.rgb.len() as u64 {
         return Err(impossible());
     }
-    let options = fir::ResizeOptions::new().resize_alg(filter.algorithm());
+    let whole = Part { left: 0.0, top: 0.0, width: f64::from(pixels.width), height: f64::from(pixels.height) };
     match fit {
-        Fit::Stretch => scale(pixels, width, height, &options),
-        Fit::Crop => scale(pixels, width, height, &options.fit_into_destination(None)),
+        Fit::Stretch => scale(pixels, whole, width, height, filter),
+        Fit::Crop => scale(pixels, whole.centred(f64::from(width) / f64::from(height)), width, height, filter),
         Fit::Pad => {
             let (inner_width, inner_height) = inscribed(pixels, width, height);
-            scale(pixels, inner_width, inner_height, &options).map(|inner| on_black(&inner, width, height))
+            scale(pixels, whole, inner_width, inner_height, filter).map(|inner| on_black(&inner, width, height))
         }
     }
     .ok_or_else(impossible)
 }
 
-impl Filter {
-    fn algorithm(self) -> fir::ResizeAlg {
-        match self {
-            Self::Nearest => fir::ResizeAlg::Nearest,
-            Self::Triangle => fir::ResizeAlg::Convolution(fir::FilterType::Bilinear),
-            Self::CatmullRom => fir::ResizeAlg::Convolution(fir::FilterType::CatmullRom),
-            Self::Lanczos3 => fir::ResizeAlg::Convolution(fir::FilterType::Lanczos3),
-        }
+/// A rectangle of the source, in pixels.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+impl Part {
+    /// The largest rectangle in the middle with this ratio of width to height.
+    fn centred(self, ratio: f64) -> Self {
+        let (width, height) = (self.width.min(self.height * ratio), self.height.min(self.width / ratio));
+        let (left, top) = (self.left + (self.width - width) / 2.0, self.top + (self.height - height) / 2.0);
+        Self { left, top, width, height }
     }
 }
 
-fn scale(pixels: &Pixels, width: u32, height: u32, options: &fir::ResizeOptions) -> Option<Pixels> {
+fn scale(pixels: &Pixels, part: Part, width: u32, height: u32, filter: Filter) -> Option<Pixels> {
+    let kernel = match filter {
+        Filter::Nearest => return nearest(pixels, part, width, height),
+        Filter::Triangle => fir::FilterType::Bilinear,
+        Filter::CatmullRom => fir::FilterType::CatmullRom,
+        Filter::Lanczos3 => fir::FilterType::Lanczos3,
+    };
+    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(kernel));
+    let options = options.crop(part.left, part.top, part.width, part.height);
     let source = fir::images::ImageRef::new(pixels.width, pixels.height, &pixels.rgb, fir::PixelType::U8x3).ok()?;
     let mut target = fir::images::Image::new(width, height, fir::PixelType::U8x3);
-    fir::Resizer::new().resize(&source, &mut target, options).ok()?;
+    fir::Resizer::new().resize(&source, &mut target, &options).ok()?;
     Some(Pixels { width, height, rgb: target.into_vec() })
+}
+
+/// Nearest neighbour as Pillow has it (`ImagingScaleAffine`, Geometry.c), to the last bit.
+fn nearest(pixels: &Pixels, part: Part, width: u32, height: u32) -> Option<Pixels> {
+    let columns = taken(part.left, part.width, width, pixels.width);
+    let rows = taken(part.top, part.height, height, pixels.height);
+    let mut rgb = Vec::with_capacity(rows.len() * columns.len() * 3);
+    for row in rows {
+        let row = pixels.rgb.get(row * pixels.width as usize * 3..)?;
+        for column in &columns {
+            rgb.extend_from_slice(row.get(column * 3..column * 3 + 3)?);
+        }
+    }
+    Some(Pixels { width, height, rgb })
+}
+
+/// Which of `source` pixels in a line stands for each of `target`, taken from `length` pixels behind `start`.
+///
+/// The places are summed up step by step, as Pillow does: where the middle of a target pixel falls between two source
+/// pixels, as it does often for sides that are multiples of 64, the rounding of that sum decides which one it is.
+fn taken(start: f64, length: f64, target: u32, source: u32) -> Vec<usize> {
+    let step = length / f64::from(target);
+    let mut place = start + step * 0.5;
+    let last = source.saturating_sub(1) as usize;
+    let mut next = || {
+        let here = (place as usize).min(last);
+        place += step;
+        here
+    };
+    (0..target).map(|_| next()).collect()
 }
 
 /// The largest sides with the picture's aspect ratio that fit into `width` x `height`.

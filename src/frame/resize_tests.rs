@@ -30,6 +30,30 @@ fn nearest_takes_the_pixel_under_the_middle_as_keras_does() {
 }
 
 #[test]
+fn nearest_takes_the_pixels_that_keras_load_img_takes_for_the_sides_of_cameras() {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        from: u32,
+        to: u32,
+        taken: Vec<u32>,
+    }
+    // Written by tests/fixtures/keras_preprocessing.py.
+    let rows: Vec<Row> =
+        serde_json::from_str(include_str!("../../tests/fixtures/keras_preprocessing/nearest.json")).unwrap();
+    assert!(rows.len() > 50);
+    for row in rows {
+        let rgb: Vec<u8> = (0..row.from).flat_map(|x| [(x >> 8) as u8, x as u8, 0]).collect();
+        for (width, height) in [(row.from, 1), (1, row.from)] {
+            let source = Pixels { width, height, rgb: rgb.clone() };
+            let to = |side: u32| if side == 1 { 1 } else { row.to };
+            let resized = resize(&source, to(width), to(height), Filter::Nearest, Fit::Stretch).unwrap();
+            let taken: Vec<u32> = resized.rgb.chunks_exact(3).map(|p| u32::from(p[0]) << 8 | u32::from(p[1])).collect();
+            assert_eq!(taken, row.taken, "{} to {}", row.from, row.to);
+        }
+    }
+}
+
+#[test]
 fn the_averaging_filters_agree_with_another_implementation() {
     use image::imageops::FilterType;
     let source = photo(640, 480, 2);

@@ -24,7 +24,7 @@ pub fn run(call: &HeadCommand) -> Result<ExitCode> {
         HeadCommand::NewKey(call) => new_key(call),
         HeadCommand::Sign(call) => sign(call),
         HeadCommand::Inspect(call) => inspect::run(call),
-        HeadCommand::Pack(_) => bail!("not built yet"),
+        HeadCommand::Pack(call) => super::pack::run(call),
     }
 }
 

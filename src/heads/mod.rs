@@ -1,7 +1,8 @@
 //! Heads as they travel: one signed file, checked before it is parsed.
 //!
 //! [`bundle`] is the file, [`signature`] and [`keys`] prove who made it, [`canaries`] that this machine computes with it
-//! as the maker's did. [`LocalHead`] is a head on this machine, as a file or unpacked; [`command`] is `arcticd head`.
+//! as the maker's did. [`LocalHead`] is a head on this machine, as a file or unpacked; `outside` brings networks of other
+//! tools into the form of a head, for `pack`; [`command`] is `arcticd head`.
 
 mod atomic;
 pub mod bundle;
@@ -11,6 +12,8 @@ mod error;
 mod inspect;
 pub mod keys;
 mod local;
+mod outside;
+mod pack;
 mod secret;
 pub mod signature;
 #[cfg(test)]

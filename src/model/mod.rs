@@ -6,6 +6,8 @@ mod backbone;
 pub(crate) mod builtin;
 mod head;
 pub mod integer;
+#[cfg(test)]
+mod keras_tests;
 mod manifest;
 mod operators;
 mod preprocess;

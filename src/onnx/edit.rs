@@ -270,6 +270,15 @@ impl Graph {
         Ok(())
     }
 
+    /// Makes a float tensor of this shape the only input. What was one before has to be made by a node next.
+    ///
+    /// # Errors
+    /// [`OnnxError::Duplicate`] if the name is taken.
+    pub fn set_input(&mut self, name: &str, shape: &[usize]) -> Result<(), OnnxError> {
+        self.graph.input = vec![float_info(name, Some(shape))];
+        self.reindex()
+    }
+
     /// Declares the shape of a float output or input.
     pub fn declare_shape(&mut self, tensor: &str, shape: &[usize]) {
         let infos = self.graph.input.iter_mut().chain(&mut self.graph.output);

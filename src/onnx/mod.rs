@@ -17,12 +17,12 @@ mod tests;
 
 use std::collections::HashMap;
 
-use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use tract_onnx::prelude::Framework;
 
 pub use attributes::{Attributes, attribute};
 pub use error::OnnxError;
-pub use values::{Constant, Data};
+pub use values::{Constant, Data, is_float, sides};
 
 /// Largest file that is read, in bytes.
 const MAX_BYTES: usize = 1 << 30;
@@ -141,6 +141,23 @@ impl Graph {
     /// The node at `place`.
     pub fn node(&self, place: usize) -> Option<&NodeProto> {
         self.graph.node.get(place)
+    }
+
+    /// The inputs that are not initializers, with the types and shapes that the file declares.
+    pub fn input_infos(&self) -> &[ValueInfoProto] {
+        &self.graph.input
+    }
+
+    /// The outputs, with the types and shapes that the file declares.
+    pub fn output_infos(&self) -> &[ValueInfoProto] {
+        &self.graph.output
+    }
+
+    /// The tool that wrote the file, with its version; empty if the file does not say.
+    pub fn producer_of_file(&self) -> String {
+        // tf2onnx of some versions writes `1.17.0 None`.
+        let version = self.model.producer_version.trim_end_matches(" None");
+        format!("{} {version}", self.model.producer_name).trim().to_owned()
     }
 
     /// Names of the inputs that are not initializers.

@@ -121,7 +121,11 @@ impl Constant {
 /// Checks where the data lies and how much there is; returns shape and number of elements.
 pub(super) fn check(tensor: &TensorProto) -> Result<(Vec<usize>, usize), OnnxError> {
     if tensor.data_location == Some(DataLocation::External as i32) || !tensor.external_data.is_empty() {
-        return Err(wrong(tensor, "keeps its data in another file; save the network as one file".into()));
+        return Err(wrong(
+            tensor,
+            "keeps its data in another file; save the network as one file (torch.onnx.export: external_data=False)"
+                .into(),
+        ));
     }
     let shape: Option<Vec<usize>> = tensor.dims.iter().map(|side| usize::try_from(*side).ok()).collect();
     let shape = shape.ok_or_else(|| wrong(tensor, format!("has the shape {:?}", tensor.dims)))?;
@@ -199,12 +203,27 @@ fn half(bits: u16) -> f32 {
 
 /// A declared shape, if all sides are numbers.
 pub(super) fn static_shape(info: &ValueInfoProto) -> Option<Vec<usize>> {
+    sides(info)?.into_iter().collect()
+}
+
+/// The sides of a declared shape; those are `None` that are left open, as a batch often is.
+pub fn sides(info: &ValueInfoProto) -> Option<Vec<Option<usize>>> {
     let type_proto::Value::TensorType(tensor) = info.r#type.as_ref()?.value.as_ref()?;
     let sides = tensor.shape.as_ref()?.dim.iter().map(|dim| match dim.value.as_ref()? {
         dimension::Value::DimValue(side) => usize::try_from(*side).ok(),
         dimension::Value::DimParam(_) => None,
     });
-    sides.collect()
+    Some(sides.collect())
+}
+
+/// Whether a tensor is declared as one of f32. One of no declared type is taken for it.
+pub fn is_float(info: &ValueInfoProto) -> bool {
+    match info.r#type.as_ref().map(|kind| kind.value.as_ref()) {
+        Some(Some(type_proto::Value::TensorType(tensor))) => tensor.elem_type == DataType::Float as i32,
+        // A sequence, a map: what tract's declarations do not know.
+        Some(None) => false,
+        None => true,
+    }
 }
 
 fn wrong(tensor: &TensorProto, problem: String) -> OnnxError {

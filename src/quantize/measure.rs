@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::run::Runner;
 use super::simplify::Prepared;
 use crate::frame::Pixels;
-use crate::model::{Backbone, BackboneManifest, Head, Layout, Pooling};
+use crate::model::{Backbone, BackboneManifest, Head, Input, Layout, Pooling};
 use crate::onnx::Graph;
 
 /// Photos that layers are compared on: every inner tensor of each is held in memory.
@@ -190,17 +190,26 @@ pub fn complete_output(manifest: &mut BackboneManifest, graph: &Graph) -> Result
         Some(cut) => graph.tensor_named(cut)?,
         None => graph.outputs().next().unwrap_or_default().to_owned(),
     };
-    let input = manifest.input.clone();
+    let shape = shape_of(&manifest.input, graph, &output)?;
+    let (pooling, features) = match (shape.as_slice(), manifest.output.layout) {
+        (&[_, channels, _, _], Layout::Nchw) | (&[_, _, _, channels], Layout::Nhwc) => (Pooling::Average, channels),
+        (other, _) => (Pooling::None, other.iter().product()),
+    };
+    (manifest.output.pooling, manifest.output.features) = (pooling, features);
+    Ok(())
+}
+
+/// Shape of `tensor`, batch first, as a run on a black picture gives it.
+///
+/// # Errors
+/// [`QuantizeError`] if there is no such tensor or the network does not run.
+pub fn shape_of(input: &Input, graph: &Graph, tensor: &str) -> Result<Vec<usize>, QuantizeError> {
     let black = Pixels {
         width: input.width,
         height: input.height,
         rgb: vec![0; input.width as usize * input.height as usize * 3],
     };
-    Runner::new(graph, &input, &[&output])?.run(&black, |_, seen| {
-        let (pooling, features) = match (seen.shape, manifest.output.layout) {
-            (&[_, channels, _, _], Layout::Nchw) | (&[_, _, _, channels], Layout::Nhwc) => (Pooling::Average, channels),
-            _ => (Pooling::None, seen.values.len()),
-        };
-        (manifest.output.pooling, manifest.output.features) = (pooling, features);
-    })
+    let mut shape = Vec::new();
+    Runner::new(graph, input, &[tensor])?.run(&black, |_, seen| shape = seen.shape.to_vec())?;
+    Ok(shape)
 }

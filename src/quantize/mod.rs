@@ -30,6 +30,7 @@ use std::time::Instant;
 pub use error::QuantizeError;
 pub use levels::Levels;
 pub use measure::{Agreement, Layer, Nearness};
+pub(crate) use measure::{digest, shape_of};
 pub use photos::Photos;
 pub use progress::Progress;
 pub use ranges::Method;

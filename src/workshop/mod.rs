@@ -1,7 +1,9 @@
-//! What is done with networks at a desk, not on a mast: look into them and time them.
+//! What is done with networks at a desk, not on a mast: look into them, time them, describe those that users bring.
 
 pub mod add;
 pub mod bench;
+mod ending;
+mod family;
 pub mod inspect;
 mod serve;
 

@@ -1,0 +1,123 @@
+//! `arcticd head pack`: a head of a network that was trained elsewhere.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Bundle, outside};
+use crate::classifier::guarded;
+use crate::cli::Pack;
+use crate::exit_code::ExitCode;
+use crate::model::source::{self, Origin};
+use crate::model::{HeadBackbone, HeadManifest, Label, is_label, is_name};
+
+/// Largest network that is read, in bytes: a head on flattened features may have 400 MB.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Label that is background unless something else is said.
+const OTHER: &str = "other";
+
+/// Runs the command.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub fn run(call: &Pack) -> Result<ExitCode> {
+    let labels = labels(call)?;
+    let name = name(call)?;
+    let onnx = read(&call.onnx)?;
+    let origin = match call.backbone.to_str() {
+        Some(setting) => Origin::from_setting(setting),
+        None => Origin::Path(call.backbone.clone()),
+    };
+    let backbone = guarded("load", || source::backbone(&origin, 1))??;
+    let at = || call.onnx.display().to_string();
+    // A network that makes a library panic is an error like any other.
+    let adopted = guarded("load", || outside::adopt(&onnx, backbone.features(), labels.len()));
+    let adopted = adopted.map_err(anyhow::Error::from).and_then(|adopted| adopted).with_context(at)?;
+    let of = backbone.manifest();
+    let trained_on = HeadBackbone { id: of.id.clone(), sha256: of.sha256.clone(), features: backbone.features() };
+    let now = OffsetDateTime::now_utc();
+    let version = call.head_version.clone().unwrap_or_else(|| now.date().to_string());
+    let mut manifest = HeadManifest::new(name, version, trained_on, labels);
+    manifest.sequence = call.sequence;
+    manifest.created_at = now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default();
+    manifest.output = Some(adopted.output);
+    // One vector as the backbone gives it: made-up ones alone may all lie on one side of every boundary.
+    let real = backbone.features_of_input(&backbone.probe())?;
+    let bundle = Bundle::make(manifest, adopted.onnx, &[real]).with_context(at)?;
+    bundle.head().with_context(at)?;
+    bundle.save(&call.output)?;
+    print(call, &adopted.notes, bundle.manifest());
+    Ok(ExitCode::Ok)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let of = || format!("network {}", path.display());
+    let size = std::fs::metadata(path).with_context(of)?.len();
+    ensure!(size <= MAX_BYTES, "{}: {size} bytes are more than the {MAX_BYTES} that are read", path.display());
+    std::fs::read(path).with_context(of)
+}
+
+/// The labels as they were named, with what they do.
+fn labels(call: &Pack) -> Result<Vec<Label>> {
+    let threshold: f32 = call
+        .threshold
+        .parse()
+        .ok()
+        .filter(|p| (0.0..=1.0).contains(p))
+        .with_context(|| format!("--threshold {}: a probability from 0 to 1 is wanted", call.threshold))?;
+    for label in &call.labels {
+        let near: String = label.trim().to_lowercase().replace([' ', '-'], "_");
+        let near = if is_label(&near) { format!("; `{near}` would do") } else { String::new() };
+        ensure!(is_label(label), "--labels: `{label}` can't be a label, which is made of a-z, 0-9 and _{near}");
+    }
+    for (flag, named) in [("--alert", &call.alert), ("--background", &call.background)] {
+        if let Some(unknown) = named.iter().find(|name| !call.labels.contains(name)) {
+            bail!("{flag} {unknown}: no such label; there are {}", call.labels.join(", "));
+        }
+    }
+    let is_background = |name: &String| {
+        if call.background.is_empty() {
+            name == OTHER && !call.alert.contains(name)
+        } else {
+            call.background.contains(name)
+        }
+    };
+    let label = |name: &String| Label {
+        name: name.clone(),
+        alert: call.alert.contains(name),
+        threshold,
+        background: is_background(name),
+    };
+    Ok(call.labels.iter().map(label).collect())
+}
+
+/// The name given, or the output's.
+fn name(call: &Pack) -> Result<String> {
+    let stem = call.output.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let stem: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+    let name = call.name.clone().unwrap_or(stem);
+    ensure!(is_name(&name), "--name {name}: a name is made of a-z, 0-9, . and -");
+    Ok(name)
+}
+
+fn print(call: &Pack, notes: &[String], manifest: &HeadManifest) {
+    println!("{}: {}", call.onnx.display(), notes.join("; "));
+    let labels = manifest.labels.iter().enumerate().map(|(number, label)| {
+        let role = match (label.alert, label.background) {
+            (true, _) => format!(" (alerts from {})", label.threshold),
+            (false, true) => " (background)".to_owned(),
+            (false, false) => String::new(),
+        };
+        format!("{number} {}{role}", label.name)
+    });
+    println!("labels in the order of its output: {}", labels.collect::<Vec<_>>().join(", "));
+    if call.alert.is_empty() {
+        println!("no label is marked with --alert: the trap's [alerts] labels decide, else polar_bear alerts");
+    }
+    let backbone = &manifest.backbone;
+    println!("{}: {} {} for backbone {}", call.output.display(), manifest.name, manifest.version, backbone.id);
+    println!("It is not signed: `arcticd head sign {}` makes traps accept it over the air.", call.output.display());
+}
