@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AlertFigures, Evaluation, Share};
+use super::{AlertFigures, Evaluation, Share, confusion_table};
 
 /// Labels beyond which a table of all pairs is no help.
 const MOST_COLUMNS: usize = 12;
@@ -54,25 +54,10 @@ impl Evaluation {
     }
 
     fn table(&self, f: &mut fmt::Formatter<'_>, shown: &[usize]) -> fmt::Result {
-        let first = self.first_column(shown);
-        writeln!(f, "{:first$}  named as", "photos of")?;
-        write!(f, "{:first$}", "")?;
-        for column in shown {
-            write!(f, "  {:>5}", self.label(*column))?;
-        }
-        writeln!(f)?;
-        for row in shown {
-            write!(f, "{:first$}", self.label(*row))?;
-            for column in shown {
-                let width = self.label(*column).len().max(5);
-                match self.at(*row, *column) {
-                    0 => write!(f, "  {:>width$}", ".")?,
-                    photos => write!(f, "  {photos:>width$}")?,
-                }
-            }
-            writeln!(f)?;
-        }
-        writeln!(f)
+        let labels: Vec<String> = shown.iter().map(|class| self.label(*class).to_owned()).collect();
+        let row = |row: &usize| shown.iter().map(|column| self.at(*row, *column)).collect();
+        let rows: Vec<Vec<u64>> = shown.iter().map(row).collect();
+        writeln!(f, "{}", confusion_table(&labels, &rows))
     }
 
     fn pairs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,7 +136,7 @@ mod tests {
         let text = evaluation(3, &photos);
         assert!(text.starts_with("balanced accuracy 75.0 %   (always answering l1 gets 50.0 %)\n"), "{text}");
         assert!(text.contains("accuracy          90.0 %   (always answering l1 gets 80.0 %)"), "{text}");
-        assert!(text.contains("\npolar_bear           1      1\n"), "{text}");
+        assert!(text.contains("\npolar_bear             1   1        2  50.0 %\n"), "{text}");
         assert!(text.contains("1 of 2, 50.0 % (9.5 to 90.5)"), "{text}");
         assert!(text.contains("false alerts  0 of 8, 0.00 % (0.00 to 32.44)"), "{text}");
         assert!(!text.contains("l2"), "a label that plays no part: {text}");
@@ -162,7 +147,7 @@ mod tests {
         let photos: Vec<(usize, usize)> =
             (0..40).flat_map(|class| [(class, class), (class, (class + 1) % 40)]).collect();
         let text = evaluation(40, &photos);
-        assert!(text.contains("most frequent mistakes") && !text.contains("named as"), "{text}");
+        assert!(text.contains("most frequent mistakes") && !text.contains("true \\ named"), "{text}");
         assert!(text.lines().all(|line| line.len() < 120));
     }
 
