@@ -12,8 +12,12 @@ use super::network::{Dense, Network};
 use super::parallel;
 use super::space::Scaling;
 
-/// Inputs whose weights are updated at a time. Sums are taken block by block, so that they do not depend on threads.
+/// Inputs summed at a time: sums of blocks do not depend on threads.
 const BLOCK: usize = 1024;
+/// Inputs whose weights are updated at a time: their gradient stays in the processor's cache.
+const UPDATE: usize = 64;
+/// Gradients below it do not move a weight, and their squares would be slow, denormal numbers.
+const NOTHING: f32 = 1e-15;
 /// Adam's constants in Keras: rate, decay of both moments, and what keeps the quotient finite.
 const RATE: f32 = 1e-3;
 const FIRST: f32 = 0.9;
@@ -56,41 +60,47 @@ impl Trained {
 
     /// A step along a gradient that is the product of `inputs` [batch, inputs] and `errors` [batch, outputs].
     fn step(&mut self, inputs: &ArrayView2<f32>, errors: &ArrayView2<f32>, rate: f32, threads: usize) {
-        let blocks = self.value.axis_chunks_iter_mut(Axis(0), BLOCK);
+        let inputs = inputs.axis_chunks_iter(Axis(1), UPDATE);
+        let weights = self.value.axis_chunks_iter_mut(Axis(0), UPDATE).zip(inputs);
         let moments =
-            self.first.axis_chunks_iter_mut(Axis(0), BLOCK).zip(self.second.axis_chunks_iter_mut(Axis(0), BLOCK));
-        let mut parts: Vec<_> = blocks.zip(moments).zip(inputs.axis_chunks_iter(Axis(1), BLOCK)).collect();
+            self.first.axis_chunks_iter_mut(Axis(0), UPDATE).zip(self.second.axis_chunks_iter_mut(Axis(0), UPDATE));
+        let mut parts: Vec<Part> = weights
+            .zip(moments)
+            .map(|((value, inputs), (first, second))| Part { value, first, second, inputs })
+            .collect();
         let each = parts.len().div_ceil(threads.max(1)).max(1);
-        let work =
-            |part: &mut [((ArrayViewMut2<f32>, (ArrayViewMut2<f32>, ArrayViewMut2<f32>)), ArrayView2<f32>)]| {
-                for ((value, (first, second)), inputs) in part {
-                    adam(value, first, second, &inputs.t().dot(errors), rate);
-                }
-            };
+        let work = |parts: &mut [Part]| parts.iter_mut().for_each(|part| part.adam(errors, rate));
         if each >= parts.len() {
             return work(&mut parts);
         }
         std::thread::scope(|scope| {
-            for part in parts.chunks_mut(each) {
-                scope.spawn(move || work(part));
+            for parts in parts.chunks_mut(each) {
+                scope.spawn(move || work(parts));
             }
         });
     }
 }
 
-/// Adam's step (Kingma & Ba, 2015), with the bias correction in `rate`.
-fn adam(
-    value: &mut ArrayViewMut2<f32>,
-    first: &mut ArrayViewMut2<f32>,
-    second: &mut ArrayViewMut2<f32>,
-    gradient: &Array2<f32>,
-    rate: f32,
-) {
-    ndarray::Zip::from(value).and(first).and(second).and(gradient).for_each(|value, first, second, gradient| {
-        *first += (1.0 - FIRST) * (gradient - *first);
-        *second += (1.0 - SECOND) * (gradient * gradient - *second);
-        *value -= rate * *first / (second.sqrt() + EPSILON);
-    });
+/// The weights of a block of inputs.
+struct Part<'a> {
+    value: ArrayViewMut2<'a, f32>,
+    first: ArrayViewMut2<'a, f32>,
+    second: ArrayViewMut2<'a, f32>,
+    inputs: ArrayView2<'a, f32>,
+}
+
+impl Part<'_> {
+    /// Adam's step (Kingma & Ba, 2015), with the bias correction in `rate`.
+    fn adam(&mut self, errors: &ArrayView2<f32>, rate: f32) {
+        let gradient = self.inputs.t().dot(errors);
+        let weights = ndarray::Zip::from(&mut self.value).and(&mut self.first).and(&mut self.second).and(&gradient);
+        weights.for_each(|value, first, second, gradient| {
+            let gradient = if gradient.abs() < NOTHING { 0.0 } else { *gradient };
+            *first += (1.0 - FIRST) * (gradient - *first);
+            *second += (1.0 - SECOND) * (gradient * gradient - *second);
+            *value -= rate * *first / (second.sqrt() + EPSILON);
+        });
+    }
 }
 
 /// Rows to learn from.
@@ -221,7 +231,7 @@ mod tests {
     fn ring() -> (Array2<f32>, Vec<usize>) {
         // A disc inside a ring: no line tells them apart.
         let rows = Array2::from_shape_fn((60, 2), |(row, column)| {
-            let (radius, angle) = (if row % 2 == 0 { 0.5 } else { 2.0 }, row as f32 * 0.7);
+            let (radius, angle) = (if row.is_multiple_of(2) { 0.5 } else { 2.0 }, row as f32 * 0.7);
             radius * if column == 0 { angle.cos() } else { angle.sin() }
         });
         (rows, (0..60).map(|row| row % 2).collect())

@@ -10,12 +10,13 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use super::metrics::class_weights;
 use super::space::Space;
 
-/// Directions kept: more fit the photos' noise, and each costs a row of weights.
-const DIRECTIONS: usize = 32;
+/// Directions kept; each costs a row of weights. On arctic animals 32 tell a left-out class worse (mean area 0.85 against
+/// 0.91) and 128 no better.
+const DIRECTIONS: usize = 64;
 /// Rounds of the subspace iteration; the leading directions have settled long before.
 const ROUNDS: usize = 12;
 /// Share of the mean variance that the covariance is moved to.
-const SHRINKAGE: f64 = 0.1;
+const SHRINKAGE: f64 = 0.02;
 
 /// Where the classes lie, in whitened directions.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,9 +165,9 @@ mod tests {
         let dataset = testing::blobs(4, 40, 48, 1, 2);
         let rows = matrix(&dataset.rows);
         let known: Vec<usize> =
-            (0..160).filter(|row| dataset.class[*row] != 3 && dataset.photo[*row] % 2 == 0).collect();
+            (0..160).filter(|row| dataset.class[*row] != 3 && dataset.photo[*row].is_multiple_of(2)).collect();
         let held_out: Vec<usize> =
-            (0..160).filter(|row| dataset.class[*row] != 3 && dataset.photo[*row] % 2 == 1).collect();
+            (0..160).filter(|row| dataset.class[*row] != 3 && !dataset.photo[*row].is_multiple_of(2)).collect();
         let novel: Vec<usize> = (0..160).filter(|row| dataset.class[*row] == 3).collect();
         let classes: Vec<usize> = known.iter().map(|row| dataset.class[*row]).collect();
         let distances = Distances::fit(&rows.select(Axis(0), &known).view(), &classes, 4);

@@ -160,7 +160,7 @@ pub(super) fn cholesky(mut matrix: Array2<f64>) -> Array2<f64> {
 }
 
 fn first<'a>(row: &ArrayView1<'a, f64>, count: usize) -> ArrayView1<'a, f64> {
-    row.clone().split_at(Axis(0), count).0
+    (*row).split_at(Axis(0), count).0
 }
 
 /// `Y` of `Y L = directions`, a row each.
