@@ -1,12 +1,20 @@
-//! Writes what is made from the definitions in the library: the configuration's schema, man pages, shell completions.
-//! `cargo xtask schema`, `man` and `completions` call it.
+//! Writes what is made from the definitions in the library: the configuration's schema, man pages, shell completions; and,
+//! from photos, the background features that `arcticd train` adds where there is no background folder.
+//! `cargo xtask schema`, `man`, `completions` and `background` call it.
 
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use arcticd::cli::{self, Shell};
+use arcticd::model::source::{self, Origin};
+use arcticd::quantize::Progress;
+use arcticd::train::background::Background;
+use arcticd::train::{Cache, Extractor, Labelled};
+
+/// Packaged photos: 1,280 bytes each in the binary.
+const BACKGROUND_PHOTOS: usize = 200;
 
 fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -18,8 +26,23 @@ fn main() -> Result<()> {
         ["man", directory] => man(Path::new(directory)),
         ["completions"] => completions(&root.join("target/completions")),
         ["completions", directory] => completions(Path::new(directory)),
-        _ => bail!("usage: generate schema | man [DIR] | completions [DIR]"),
+        ["background", photos] => background(&root.join("models/default/background.bin"), Path::new(photos)),
+        _ => bail!("usage: generate schema | man [DIR] | completions [DIR] | background PHOTOS"),
     }
+}
+
+/// Features, in the built-in backbone, of photos in or below `photos`, evenly chosen. They are numbers: no photo can be
+/// made of them.
+fn background(path: &Path, photos: &Path) -> Result<()> {
+    let found = arcticd::photos::find(photos)?;
+    let step = found.len().div_ceil(BACKGROUND_PHOTOS).max(1);
+    let photos: Vec<PathBuf> = found.into_iter().step_by(step).collect();
+    let labelled = Labelled { labels: vec!["other".into()], class: vec![0; photos.len()], photos, ignored: Vec::new() };
+    let backbone = source::backbone(&Origin::Builtin, 1)?;
+    let extractor = Extractor { backbone: &backbone, cache: &Cache::none(), views: 0, seed: 0 };
+    let rows = extractor.extract(&labelled, &Progress::on_terminal()).dataset.rows;
+    println!("{} photos", rows.len());
+    write(path, &Background { backbone: backbone.manifest().sha256.clone(), rows }.encode()?)
 }
 
 /// A page for the program and one for each of its commands.

@@ -131,7 +131,7 @@ impl Classifier {
         let frame = guarded("decode", || frame::decode(bytes, self.model.wanted_scale(), &self.limits))??;
         let decode = start.elapsed();
         let scores = guarded("classify", || self.model.classify(&frame.pixels))??;
-        let verdict = self.rules.judge(&scores.labels);
+        let verdict = self.rules.judge(&scores.labels, scores.novel);
         let detection = self.detection(&frame, hash, file, &scores, &verdict, now, start.elapsed());
         let at = frame.captured_at.map_or(file.modified, |time| time.assume_offset(time::UtcOffset::UTC));
         Ok(Classified { detection, verdict, scores, at: at.unix_timestamp(), partial: frame.partial, decode })
@@ -178,7 +178,7 @@ impl Classifier {
             label: verdict.label.clone(),
             confidence: rounded(verdict.confidence),
             scores: scores.labels.iter().map(|(label, score)| (label.clone(), rounded(*score))).collect(),
-            novel: None,
+            novel: scores.novel,
             decision: Decision {
                 alert: verdict.alert,
                 threshold: rounded(verdict.threshold),

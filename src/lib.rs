@@ -44,4 +44,5 @@ pub mod replay;
 pub mod report;
 pub mod train;
 pub mod watch;
+pub mod whole_file;
 pub mod workshop;

@@ -66,6 +66,9 @@ fn print(out: &mut impl Write, image: &Path, classified: &Classified, named: boo
     let verdict = &classified.verdict;
     let word = if verdict.alert { "ALERT" } else { "no alert" };
     writeln!(out, "=> {word}: {} ({})", verdict.label.replace('_', " "), verdict.rule)?;
+    if classified.scores.novel == Some(true) {
+        writeln!(out, "   novel: unlike everything the head was trained on")?;
+    }
     if let Some(partial) = &classified.partial {
         writeln!(out, "   damaged file, decoded in part: {partial}")?;
     }

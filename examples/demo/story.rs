@@ -62,7 +62,7 @@ pub fn tell() -> Result<ExitCode> {
     let head = DemoHead::fit(&backbone)?;
     let report = head.report();
     println!("{:.1} s", report.took.as_secs_f32());
-    let kept = format!("{} of {} scenes kept out of the fit labelled right", report.held_out_right, report.held_out);
+    let kept = format!("{} of {} scenes labelled right by fits that did not see them", report.right, report.scenes);
     print::fact("", format!("{kept}; alerts: polar_bear from {}", report.threshold));
     drop(backbone);
 

@@ -67,6 +67,9 @@ pub struct Train {
     /// Sign the head with this secret key at once, as `head sign` does
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub key: Option<PathBuf>,
+    /// With --key: file whose first line is the key's password
+    #[arg(long, value_name = "FILE", requires = "key", value_hint = ValueHint::FilePath)]
+    pub password_file: Option<PathBuf>,
     /// Print the report as one JSON object
     #[arg(long)]
     pub json: bool,

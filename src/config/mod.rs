@@ -129,6 +129,8 @@ pub struct Alerts {
     /// `event`: a message when an event opens, when a better frame comes, and when it closes. `every_frame`: each
     /// alerting frame is a message.
     pub policy: AlertPolicy,
+    /// `alert`: a frame unlike everything the head was trained on alerts like any other. `mute`: it does not.
+    pub novel: NovelPolicy,
     /// Frames of one camera and label closer than this many seconds are one event (1 to 86400).
     #[schemars(range(min = 1, max = 86_400))]
     pub gap_s: u64,
@@ -146,6 +148,16 @@ pub enum AlertPolicy {
     Event,
     /// Each alerting frame.
     EveryFrame,
+}
+
+/// What becomes of an alert on a frame unlike everything the head was trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NovelPolicy {
+    /// It is published: a bear in fog looks novel too.
+    Alert,
+    /// It is not.
+    Mute,
 }
 
 /// A position in degrees, WGS 84.
@@ -284,6 +296,7 @@ impl Default for Alerts {
             labels: Vec::new(),
             thresholds: BTreeMap::new(),
             policy: AlertPolicy::Event,
+            novel: NovelPolicy::Alert,
             gap_s: 60,
             location: None,
             location_policy: LocationPolicy::Omitted,

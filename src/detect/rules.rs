@@ -1,6 +1,6 @@
 //! Which labels alert, and from which confidence on.
 
-use crate::config::Alerts;
+use crate::config::{Alerts, NovelPolicy};
 use crate::model::HeadManifest;
 
 /// What alerts when neither the configuration nor the head says so.
@@ -25,6 +25,7 @@ pub enum RulesError {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
     labels: Vec<Rule>,
+    novel: NovelPolicy,
     warnings: Vec<String>,
 }
 
@@ -81,7 +82,7 @@ impl Rules {
             silent.map(|name| format!("alerts.labels: `{name}` can't alert; the head knows {}", known())).collect();
         let strangers = alerts.thresholds.keys().filter(|name| !labels.iter().any(|rule| &&rule.label == name));
         warnings.extend(strangers.map(|name| format!("alerts.thresholds: the head has no label `{name}`")));
-        Ok(Self { labels, warnings })
+        Ok(Self { labels, novel: alerts.novel, warnings })
     }
 
     /// What the engineer should know: labels asked for that the head does not have.
@@ -95,8 +96,18 @@ impl Rules {
     }
 
     /// Judges `scores` (label and probability): the most probable label that alerts and reaches its threshold, even if
-    /// a quiet label is more probable; else the most probable label, without an alert.
-    pub fn judge(&self, scores: &[(String, f32)]) -> Verdict {
+    /// a quiet label is more probable; else the most probable label, without an alert. With `alerts.novel = "mute"` a
+    /// `novel` frame, unlike everything the head was trained on, does not alert.
+    pub fn judge(&self, scores: &[(String, f32)], novel: Option<bool>) -> Verdict {
+        let mut verdict = self.judge_scores(scores);
+        if verdict.alert && novel == Some(true) && self.novel == NovelPolicy::Mute {
+            verdict.alert = false;
+            verdict.rule.push_str(", but not from a novel frame (alerts.novel = \"mute\")");
+        }
+        verdict
+    }
+
+    fn judge_scores(&self, scores: &[(String, f32)]) -> Verdict {
         let rule_of = |label: &str| self.labels.iter().find(|rule| rule.label == label);
         let reaches = |(label, score): &&(String, f32)| {
             rule_of(label).is_some_and(|rule| rule.alerts && *score >= rule.threshold)
@@ -153,15 +164,15 @@ mod tests {
     #[test]
     fn polar_bears_alert_when_nobody_says_what_does() {
         let rules = Rules::new(&Alerts::default(), &head(ARCTIC)).unwrap();
-        assert!(rules.judge(&scores(&[("polar_bear", 0.6), ("other", 0.4)])).alert);
-        assert!(!rules.judge(&scores(&[("arctic_fox", 0.9), ("other", 0.1)])).alert);
+        assert!(rules.judge(&scores(&[("polar_bear", 0.6), ("other", 0.4)]), None).alert);
+        assert!(!rules.judge(&scores(&[("arctic_fox", 0.9), ("other", 0.1)]), None).alert);
     }
 
     #[test]
     fn a_bear_over_its_threshold_alerts_even_if_other_is_more_probable() {
         let alerts = Alerts { thresholds: [("polar_bear".to_owned(), 0.3)].into(), ..Alerts::default() };
         let verdict =
-            Rules::new(&alerts, &head(ARCTIC)).unwrap().judge(&scores(&[("polar_bear", 0.35), ("other", 0.65)]));
+            Rules::new(&alerts, &head(ARCTIC)).unwrap().judge(&scores(&[("polar_bear", 0.35), ("other", 0.65)]), None);
         assert!(verdict.alert);
         assert_eq!(verdict.label, "polar_bear");
         assert_eq!(verdict.threshold, 0.3);
@@ -170,22 +181,22 @@ mod tests {
     #[test]
     fn a_score_equal_to_the_threshold_alerts() {
         let rules = Rules::new(&Alerts::default(), &head(ARCTIC)).unwrap();
-        assert!(rules.judge(&scores(&[("polar_bear", 0.5), ("other", 0.5)])).alert);
+        assert!(rules.judge(&scores(&[("polar_bear", 0.5), ("other", 0.5)]), None).alert);
     }
 
     #[test]
     fn configured_labels_replace_the_heads_own_marks() {
         let alerts = Alerts { labels: vec!["arctic_fox".into()], ..Alerts::default() };
         let rules = Rules::new(&alerts, &head(&[("arctic_fox", false, false), ("polar_bear", true, false)])).unwrap();
-        assert!(!rules.judge(&scores(&[("polar_bear", 0.9)])).alert);
-        assert!(rules.judge(&scores(&[("arctic_fox", 0.9)])).alert);
+        assert!(!rules.judge(&scores(&[("polar_bear", 0.9)]), None).alert);
+        assert!(rules.judge(&scores(&[("arctic_fox", 0.9)]), None).alert);
     }
 
     #[test]
     fn a_background_label_never_alerts() {
         let alerts = Alerts { labels: vec!["other".into(), "polar_bear".into()], ..Alerts::default() };
         let rules = Rules::new(&alerts, &head(ARCTIC)).unwrap();
-        assert!(!rules.judge(&scores(&[("other", 0.99)])).alert);
+        assert!(!rules.judge(&scores(&[("other", 0.99)]), None).alert);
         assert_eq!(rules.warnings().len(), 1);
     }
 
@@ -193,5 +204,18 @@ mod tests {
     fn a_head_that_knows_no_wanted_label_is_refused() {
         let error = Rules::new(&Alerts::default(), &head(&[("deer", false, false), ("other", false, true)]));
         assert!(matches!(error, Err(RulesError::NothingAlerts { .. })));
+    }
+
+    #[test]
+    fn a_novel_frame_alerts_unless_it_is_asked_to_be_mute() {
+        let bear = scores(&[("polar_bear", 0.9), ("other", 0.1)]);
+        let verdict = |novel: NovelPolicy, frame: Option<bool>| {
+            Rules::new(&Alerts { novel, ..Alerts::default() }, &head(ARCTIC)).unwrap().judge(&bear, frame)
+        };
+        assert!(verdict(NovelPolicy::Alert, Some(true)).alert);
+        assert!(verdict(NovelPolicy::Mute, Some(false)).alert && verdict(NovelPolicy::Mute, None).alert);
+        let muted = verdict(NovelPolicy::Mute, Some(true));
+        assert!(!muted.alert && muted.rule.contains("novel"), "{muted:?}");
+        assert_eq!((muted.label.as_str(), muted.threshold), ("polar_bear", 0.5));
     }
 }

@@ -13,8 +13,8 @@ use crate::cli::Eval;
 use crate::config::Alerts;
 use crate::detect::Rules;
 use crate::exit_code::ExitCode;
-use crate::model::Model;
 use crate::model::source::{self, Origin};
+use crate::model::{HeadScores, Model};
 use crate::quantize::Progress;
 use crate::train::{Cache, Extractor, Features, Labelled};
 
@@ -112,8 +112,8 @@ fn judge(model: &Model, features: &Features) -> Result<Outcome> {
     let mut judged = Vec::with_capacity(data.photos.len());
     let mut mistakes = Vec::new();
     for ((row, class), photo) in data.rows.iter().zip(&data.class).zip(&data.photos) {
-        let scores = guarded("classify", || head.score(row))??;
-        let alert = rules.as_ref().ok().map(|rules| rules.judge(&scores)).filter(|verdict| verdict.alert);
+        let HeadScores { labels: scores, novel, .. } = guarded("classify", || head.look(row))??;
+        let alert = rules.as_ref().ok().map(|rules| rules.judge(&scores, novel)).filter(|verdict| verdict.alert);
         let alert = alert.map(|verdict| verdict.label);
         let photo_judged = Judged { truth: *class, probabilities: scores.iter().map(|(_, score)| *score).collect() };
         let named = photo_judged.named(scores.len()).and_then(|place| scores.get(place));

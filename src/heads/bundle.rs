@@ -11,7 +11,7 @@
 //! The same content always gives the same bytes, so a head that came in pieces is the file it was.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use super::canaries::{self, Canaries};
@@ -21,6 +21,7 @@ use super::signature::{self, Signature};
 use super::ustar;
 use crate::frame::ContentHash;
 use crate::model::{Chunks, FileDigest, Head, HeadManifest, ManifestError};
+use crate::whole_file;
 
 /// The entries' names, in order.
 pub const ENTRIES: [&str; 4] = [SIGNATURE, MANIFEST, NETWORK, CANARIES];
@@ -260,12 +261,8 @@ impl Bundle {
     /// # Errors
     /// [`BundleError::Write`].
     pub fn save(&self, path: &Path) -> Result<(), BundleError> {
-        super::atomic::write(path, |file| {
-            let mut out = BufWriter::new(file);
-            self.write(&mut out)?;
-            out.flush()
-        })
-        .map_err(|source| BundleError::Write { path: path.to_owned(), source })
+        whole_file::write(path, |out| self.write(out))
+            .map_err(|source| BundleError::Write { path: path.to_owned(), source })
     }
 }
 

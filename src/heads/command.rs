@@ -74,7 +74,11 @@ fn sign(call: &Sign) -> Result<ExitCode> {
     Ok(ExitCode::Ok)
 }
 
-fn with_key(bundle: &Bundle, key: &Path, password: Option<&Path>) -> Result<Signature> {
+/// Signs with the secret key in the file `key`; its password is read from a file, or asked for.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub(crate) fn with_key(bundle: &Bundle, key: &Path, password: Option<&Path>) -> Result<Signature> {
     let key = SecretKey::load(key, || match password {
         Some(file) => password_in(file),
         None => ask(&format!("Password of {}: ", key.display())),

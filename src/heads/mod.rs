@@ -4,7 +4,6 @@
 //! as the maker's did. [`LocalHead`] is a head on this machine, as a file or unpacked; `outside` brings networks of other
 //! tools into the form of a head, for `pack`; [`command`] is `arcticd head`.
 
-mod atomic;
 pub mod bundle;
 pub mod canaries;
 pub mod command;

@@ -7,7 +7,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
 use super::ModelError;
-use super::manifest::HeadManifest;
+use super::manifest::{HeadManifest, NoveltyMethod};
 use crate::onnx::Graph;
 
 /// A head ready to run.
@@ -16,6 +16,17 @@ pub struct Head {
     sha256: String,
     plan: Arc<TypedRunnableModel>,
     output: ScoresOutput,
+}
+
+/// What a head makes of one frame's features.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadScores {
+    /// Label and probability (0 to 1, sum 1), in the manifest's order.
+    pub labels: Vec<(String, f32)>,
+    /// How unlike everything it was trained on, in the unit of the manifest's threshold; `None` if the head can't tell.
+    pub novelty: Option<f32>,
+    /// Whether that is above the manifest's threshold.
+    pub novel: Option<bool>,
 }
 
 /// What a head's network ends in.
@@ -76,36 +87,60 @@ impl Head {
     /// # Errors
     /// [`ModelError::NotFinite`] if the arithmetic breaks down.
     pub fn score(&self, features: &[f32]) -> Result<Vec<(String, f32)>, ModelError> {
-        let raw = self.raw(features)?;
+        Ok(self.look(features)?.labels)
+    }
+
+    /// As [`Head::score`], and whether the frame is unlike everything the head was trained on.
+    ///
+    /// # Errors
+    /// [`ModelError::NotFinite`] if the arithmetic breaks down.
+    pub fn look(&self, features: &[f32]) -> Result<HeadScores, ModelError> {
+        let Raw { scores, novelty } = self.raw(features)?;
         let probabilities = match self.output {
-            ScoresOutput::Probabilities => raw,
-            ScoresOutput::Logits => softmax(&raw),
+            ScoresOutput::Probabilities => scores,
+            ScoresOutput::Logits => softmax(&scores),
         };
-        if probabilities.iter().any(|value| !value.is_finite()) {
+        if probabilities.iter().chain(&novelty).any(|value| !value.is_finite()) {
             return Err(ModelError::NotFinite { what: self.what() });
         }
-        Ok(self.manifest.labels.iter().map(|label| label.name.clone()).zip(probabilities).collect())
+        let threshold = self.manifest.novelty.as_ref().map(|novelty| novelty.threshold);
+        Ok(HeadScores {
+            labels: self.manifest.labels.iter().map(|label| label.name.clone()).zip(probabilities).collect(),
+            novelty,
+            novel: novelty.zip(threshold).map(|(score, threshold)| score > threshold),
+        })
     }
 
     fn what(&self) -> String {
         format!("head {}", self.title())
     }
 
-    fn raw(&self, features: &[f32]) -> Result<Vec<f32>, ModelError> {
+    fn raw(&self, features: &[f32]) -> Result<Raw, ModelError> {
         let wrong = |error: TractError| ModelError::Network { what: self.what(), reason: format!("{error:#}") };
         let tensor = Tensor::from_shape(&[1, features.len()], features).map_err(wrong)?;
         let result = self.plan.run(tvec!(tensor.into_tvalue())).map_err(wrong)?;
-        let values = result.first().map(|value| value.view().as_slice::<f32>()).transpose().map_err(wrong)?;
-        let values = values.unwrap_or_default();
-        if values.len() != self.manifest.labels.len() {
-            let problem = format!(
-                "the network gives {} values, the manifest has {} labels",
-                values.len(),
-                self.manifest.labels.len()
-            );
-            return Err(ModelError::Shape { what: self.what(), problem });
-        }
-        Ok(values.to_vec())
+        let output = |place: usize| {
+            let values = result.get(place).map(|value| value.view().as_slice::<f32>().map(<[f32]>::to_vec));
+            values.transpose().map_err(wrong).map(Option::unwrap_or_default)
+        };
+        let expect = |values: Vec<f32>, wanted: usize, of: &str| {
+            let problem =
+                || format!("the network's {of} holds {} values where the manifest wants {wanted}", values.len());
+            if values.len() == wanted {
+                Ok(values)
+            } else {
+                Err(ModelError::Shape { what: self.what(), problem: problem() })
+            }
+        };
+        let labels = self.manifest.labels.len();
+        let scores = expect(output(0)?, labels, "first output")?;
+        let novelty = match self.manifest.novelty.as_ref().map(|novelty| novelty.method) {
+            None => None,
+            Some(NoveltyMethod::Mahalanobis) => expect(output(1)?, 1, "second output (`distance`)")?.first().copied(),
+            Some(NoveltyMethod::Energy) if self.output == ScoresOutput::Logits => Some(energy(&scores)),
+            Some(NoveltyMethod::Energy) => Some(energy(&expect(output(1)?, labels, "second output (`logits`)")?)),
+        };
+        Ok(Raw { scores, novelty })
     }
 
     /// Runs a few made-up features: the output must have one value a label and be what it was taken for.
@@ -115,7 +150,8 @@ impl Head {
         let mut sums_to_one = true;
         for probe in probes {
             let raw = self.raw(&(0..features).map(probe).collect::<Vec<_>>())?;
-            if raw.iter().any(|value| !value.is_finite()) {
+            let Raw { scores: raw, novelty } = raw;
+            if raw.iter().chain(&novelty).any(|value| !value.is_finite()) {
                 return Err(ModelError::NotFinite { what: self.what() });
             }
             let sum: f32 = raw.iter().sum();
@@ -130,6 +166,12 @@ impl Head {
         };
         Err(ModelError::Shape { what: self.what(), problem: problem.into() })
     }
+}
+
+/// What the network gave.
+struct Raw {
+    scores: Vec<f32>,
+    novelty: Option<f32>,
 }
 
 fn title(manifest: &HeadManifest) -> String {
@@ -165,6 +207,12 @@ fn output_kind(manifest: &HeadManifest, proto: &ModelProto) -> Result<ScoresOutp
         Some(stated) => Ok(stated),
         None => Ok(found),
     }
+}
+
+/// Minus the logarithm of the sum of the exponentiated logits: high where no class is claimed.
+pub(crate) fn energy(logits: &[f32]) -> f32 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    -(largest + logits.iter().map(|logit| (logit - largest).exp()).sum::<f32>().ln())
 }
 
 /// Softmax, shifted by the largest logit so that nothing overflows.

@@ -190,7 +190,7 @@ pub struct Chunks {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Novelty {
     /// `mahalanobis` (the network's second output is the squared distance to the nearest class) or `energy` (minus the
-    /// logarithm of the sum of the exponentiated logits).
+    /// logarithm of the sum of the exponentiated logits, which are the first output or, beside probabilities, the second).
     pub method: NoveltyMethod,
     /// A frame is novel if its score is above.
     pub threshold: f32,

@@ -18,7 +18,8 @@ mod tests;
 use std::time::{Duration, Instant};
 
 pub use backbone::{Backbone, Engine};
-pub use head::{Head, ScoresOutput};
+pub(crate) use head::energy;
+pub use head::{Head, HeadScores, ScoresOutput};
 pub use manifest::{
     BackboneManifest, Channels, Chunks, FileDigest, HeadBackbone, HeadManifest, Input, Label, Layout, ManifestError,
     Novelty, NoveltyMethod, Output, Pooling, SelfTest, TrainedOn, is_label, is_name,
@@ -134,6 +135,8 @@ pub struct Model {
 pub struct Scores {
     /// Label and probability (0 to 1, sum 1), in the head's order.
     pub labels: Vec<(String, f32)>,
+    /// Whether the frame is unlike everything the head was trained on; `None` if it can't tell.
+    pub novel: Option<bool>,
     /// Time spent in resize, backbone and head.
     pub timing: Timing,
 }
@@ -203,9 +206,9 @@ impl Model {
         let resized = Instant::now();
         let features = self.backbone.run(tensor)?;
         let extracted = Instant::now();
-        let labels = self.head.score(&features)?;
+        let HeadScores { labels, novel, .. } = self.head.look(&features)?;
         let timing = Timing { resize: resized - start, backbone: extracted - resized, head: extracted.elapsed() };
-        Ok(Scores { labels, timing })
+        Ok(Scores { labels, novel, timing })
     }
 
     /// Features of `pixels`: what a head is trained on. Length [`Backbone::features`].

@@ -11,6 +11,7 @@ use crate::frame::{Filter, Fit};
 use crate::model::source::{self, Origin};
 use crate::model::{Backbone, BackboneManifest, Channels, Input, Layout, Output, Pooling, Preprocessing};
 use crate::onnx::Graph;
+use crate::whole_file;
 
 /// Runs the command and prints its report.
 ///
@@ -58,8 +59,8 @@ pub fn run(call: &Quantize) -> Result<ExitCode> {
         quantize(&onnx, &manifest, &photos, head.as_ref(), &options, &progress).with_context(|| network.to_string())?;
     quantized.manifest.file = out.file_name;
     let text = toml::to_string(&quantized.manifest).context("the manifest can't be written as TOML")?;
-    write(&call.output, &quantized.onnx)?;
-    write(&out.manifest, text.as_bytes())?;
+    whole_file::write_bytes(&call.output, &quantized.onnx)?;
+    whole_file::write_bytes(&out.manifest, text.as_bytes())?;
     if call.json {
         println!("{}", serde_json::to_string(&quantized.report)?);
     } else {
@@ -94,8 +95,7 @@ impl Out {
             bail!("{}: ends in .toml, where the manifest is to go; choose another ending", output.display());
         }
         // A long calculation must not end at a folder that was never there.
-        let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        tempfile(folder).with_context(|| format!("{}: nothing can be written there", folder.display()))?;
+        whole_file::check_writable(output)?;
         Ok(Self { file_name, manifest, network: output.to_owned() })
     }
 
@@ -109,22 +109,6 @@ impl Out {
         }
         Ok(())
     }
-}
-
-/// Whether a file can be made in `folder`; it is gone again.
-fn tempfile(folder: &Path) -> std::io::Result<()> {
-    let path = folder.join(format!(".arcticd-{}", std::process::id()));
-    std::fs::File::create_new(&path)?;
-    std::fs::remove_file(&path)
-}
-
-/// Writes beside the target and renames, so that a full disk leaves no half file under the name.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    std::fs::write(&new, bytes).with_context(|| new.display().to_string())?;
-    std::fs::rename(&new, path).with_context(|| path.display().to_string())
 }
 
 /// The manifest given, the one beside the network, or one made of the flags.

@@ -7,15 +7,16 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use super::Findings;
 use super::record::{Clock, Record};
 use super::species::{self, Sort};
-use super::{Findings, file};
+use crate::whole_file;
 
 /// Version of the format; a string by its rules.
 const FORMAT_VERSION: &str = "1.6";
@@ -68,7 +69,7 @@ pub fn write(path: &Path, findings: &Findings) -> Result<()> {
         }
     }
     images.sort_unstable_by_key(|(name, _)| *name);
-    file::write_whole(path, |out| {
+    whole_file::write::<anyhow::Error>(path, |out| {
         let head = head(findings);
         // By hand, so that a hundred thousand entries are never in memory as text.
         writeln!(out, "{{")?;
@@ -83,6 +84,7 @@ pub fn write(path: &Path, findings: &Findings) -> Result<()> {
         writeln!(out, "\n ]\n}}")?;
         Ok(())
     })
+    .with_context(|| whole_file::cannot(path))
 }
 
 /// Everything but the images.

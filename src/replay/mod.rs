@@ -8,7 +8,6 @@
 mod camtrap;
 mod card;
 mod events;
-mod file;
 mod look;
 mod megadetector;
 mod record;
@@ -34,6 +33,7 @@ use crate::exit_code::ExitCode;
 use crate::frame::ContentHash;
 use crate::model::source::{self, Origin};
 use crate::quantize::Progress;
+use crate::whole_file;
 
 use card::Card;
 use events::Events;
@@ -111,7 +111,7 @@ pub fn run(config: &Config, call: &Replay) -> Result<ExitCode> {
     let alerts = alerts(config, call);
     let package = call.camtrap_dp.as_deref().map(|folder| camtrap::Target::check(folder, &alerts)).transpose()?;
     if let Some(path) = &call.megadetector {
-        file::check_writable(path)?;
+        whole_file::check_writable(path)?;
     }
     let card = Card::find(&call.directory)?;
     if card.frames.is_empty() && card.failures.is_empty() {

@@ -59,7 +59,7 @@ fn classified(name: &str, at: i64, label: &str, confidence: f32, alert: bool) ->
         latency_ms: 30,
         replayed: false,
     };
-    let scores = Scores { labels: Vec::new(), timing: Timing::default() };
+    let scores = Scores { labels: Vec::new(), novel: None, timing: Timing::default() };
     Classified { detection, verdict, scores, at, partial: None, decode: Duration::ZERO }
 }
 

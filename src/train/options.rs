@@ -1,5 +1,6 @@
 //! Values of the command line that have a form of their own.
 
+use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 
 /// Which layers are trained.
@@ -46,5 +47,58 @@ impl FromStr for FalseAlerts {
             Some(count) => Ok(Self::PerDay(number(count)?)),
             None => Some(number(text)?).filter(|share| *share <= 1.0).map(Self::Share).ok_or_else(wrong),
         }
+    }
+}
+
+/// What a threshold is chosen for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Goal {
+    /// At least this share of the label's photos alerts, 0 to 1.
+    MinRecall(f64),
+    /// At most this share of all other photos alerts, 0 to 1.
+    MaxFalseAlerts(f64),
+}
+
+impl Default for Goal {
+    fn default() -> Self {
+        Self::MinRecall(0.95)
+    }
+}
+
+impl Display for Goal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MinRecall(share) => write!(f, "at least {} % found", percent(*share)),
+            Self::MaxFalseAlerts(share) => write!(f, "at most {} % false alerts", percent(*share)),
+        }
+    }
+}
+
+fn percent(share: f64) -> f64 {
+    (share * 1e6).round() / 1e4
+}
+
+impl Layers {
+    /// Bytes that fitting needs at most beside the program: `rows` rows of `features` features, of which `photos` are
+    /// photos themselves; weights with Adam's two moments, then the file that is made of them.
+    pub fn training_bytes(self, features: u64, classes: u64, rows: u64, photos: u64) -> u64 {
+        const FLOAT: u64 = 4;
+        let own = rows.saturating_mul(features).saturating_mul(FLOAT);
+        // Coordinates: as wide as the features or as there are rows; with their Gram matrix in double width.
+        let space = |rows: u64| {
+            let side = rows.min(features);
+            rows.saturating_mul(side).saturating_mul(3 * FLOAT).saturating_add(side.saturating_mul(side) * 2 * FLOAT)
+        };
+        let layers = match self {
+            // The folds' copies of the coordinates.
+            Self::Linear => space(rows).saturating_mul(2),
+            Self::Mlp { units } => {
+                let units = units as u64;
+                let weights = features.saturating_mul(units).saturating_add(units.saturating_mul(classes));
+                let photos_alone = photos.saturating_mul(features).saturating_mul(2 * FLOAT);
+                weights.saturating_mul(3 * FLOAT).saturating_add(space(photos)).saturating_add(photos_alone)
+            }
+        };
+        own.saturating_add(layers)
     }
 }

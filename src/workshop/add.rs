@@ -12,6 +12,7 @@ use crate::exit_code::ExitCode;
 use crate::model::{Backbone, BackboneManifest, Input, Layout, Output, Pooling, SelfTest};
 use crate::onnx::{Attributes, Graph, is_float, sides, title};
 use crate::quantize::{digest, shape_of};
+use crate::whole_file;
 
 /// Features that a self-test compares one by one.
 const FIRST: usize = 16;
@@ -45,7 +46,7 @@ pub fn run(call: &Add) -> Result<ExitCode> {
     // A network that makes a library panic is an error like any other.
     let described = guarded("load", || describe(&onnx, family, call, &out));
     let described = described.map_err(anyhow::Error::from).and_then(|described| described).with_context(at)?;
-    write(&out.manifest, &described.text)?;
+    whole_file::write_bytes(&out.manifest, described.text.as_bytes())?;
     for sentence in &described.words {
         println!("{sentence}");
     }
@@ -236,13 +237,4 @@ fn self_test(backbone: Backbone) -> Result<SelfTest> {
     // Float arithmetic in another order differs by some 1e-5 of the largest value.
     let tolerance = 0.001 * largest.max(1.0);
     Ok(SelfTest { first: features.into_iter().take(FIRST).collect(), mean, tolerance })
-}
-
-/// Writes beside the target and renames, so that a full disk leaves no half file under the name.
-fn write(path: &Path, text: &str) -> Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    std::fs::write(&new, text).with_context(|| new.display().to_string())?;
-    std::fs::rename(&new, path).with_context(|| path.display().to_string())
 }

@@ -14,6 +14,7 @@ Usage: cargo xtask <COMMAND>
   schema               write schema/config.schema.json from the configuration structs
   man [DIR]            write the man pages (default: target/man)
   completions [DIR]    write the shell completions (default: target/completions)
+  background PHOTOS    write models/default/background.bin from photos without the animals
   ci                   what a merge needs: formatting, lints, tests";
 
 fn main() -> ExitCode {
@@ -32,7 +33,7 @@ fn run() -> Result<()> {
     match arguments[..] {
         [] | ["--help" | "-h" | "help"] => println!("{HELP}"),
         // In an example, and not here: linked to this tool, the library would be built a second time, with other features.
-        ["schema" | "man" | "completions"] | ["man" | "completions", _] => {
+        ["schema" | "man" | "completions"] | ["man" | "completions" | "background", _] => {
             cargo(&[&["run", "--quiet", "--locked", "--example", "generate", "--"], &arguments[..]].concat())?;
         }
         ["ci"] => ci()?,

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::deployment::Deployments;
 use crate::classifier::rfc3339;
 use crate::config::LocationPolicy;
+use crate::replay::Findings;
 use crate::replay::species::{self, Sort, Species};
-use crate::replay::{Findings, file};
+use crate::whole_file;
 
 /// Where the standard's own descriptions of this version are.
 const STANDARD: &str = "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0.2";
@@ -53,10 +54,11 @@ pub fn write(
     for (key, value) in previous.into_iter().flatten().filter(|(key, _)| BY_HAND.contains(&key.as_str())) {
         package.insert(key.clone(), value.clone());
     }
-    file::write_whole(path, |out| {
+    whole_file::write::<anyhow::Error>(path, |out| {
         serde_json::to_writer_pretty(&mut *out, &package)?;
         Ok(writeln!(out)?)
     })
+    .with_context(|| whole_file::cannot(path))
 }
 
 fn describe(findings: &Findings, deployments: &Deployments) -> Map<String, Value> {

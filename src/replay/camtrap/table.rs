@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use csv_core::{WriteResult, Writer};
 
-use crate::replay::file;
+use crate::whole_file;
 
 /// Columns of a table, in the standard's order: readers such as R's `frictionless` demand all of them, in this order.
 pub struct Columns(pub &'static [&'static str]);
@@ -101,11 +101,12 @@ impl Columns {
     /// # Errors
     /// Those of the file system and of `rows`.
     pub fn write(&self, path: &Path, rows: impl FnOnce(&mut Table) -> Result<()>) -> Result<()> {
-        file::write_whole(path, |out| {
+        whole_file::write::<anyhow::Error>(path, |out| {
             let mut table = Table { columns: self.0, writer: Writer::new(), out };
             table.cells(self.0.iter().copied())?;
             rows(&mut table)
         })
+        .with_context(|| whole_file::cannot(path))
     }
 }
 

@@ -1,11 +1,8 @@
-//! A head for rendered scenes, fitted on the spot: features of some dozens of scenes through a real backbone, and a
-//! multinomial logistic regression on them. Deterministic: the same backbone gives the same head.
+//! A head for rendered scenes, fitted on the spot: features of some dozens of scenes through a real backbone, and
+//! arcticd's own fit on them. Deterministic: the same backbone gives the same head.
 //!
 //! It knows nothing of photographs. It exists so that a demo and the tests have a head whose every score comes from
 //! inference, whatever backbone is built in.
-
-mod network;
-mod regression;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,22 +11,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use arcticd::classifier::rfc3339;
+use arcticd::evaluate::Judged;
 use arcticd::frame::{self, ContentHash, Limits, Scale};
 use arcticd::model::source::{self, Origin};
-use arcticd::model::{Backbone, FileDigest, HeadBackbone, HeadManifest, Label, Model, ScoresOutput};
+use arcticd::model::{Backbone, FileDigest, HeadBackbone, HeadManifest, Model, ScoresOutput};
+use arcticd::train::{self, Dataset, FitOptions, Goal, Outcome, Rows};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::scenes::Scene;
-use regression::Regression;
 
 /// Scenes to be shown have seeds from here on; those below are for fitting.
 pub const FIRST_SHOWN_SEED: u64 = 1_000;
 
-const FITTED_PER_KIND: u64 = 20;
-const HELD_OUT_PER_KIND: u64 = 6;
+const FITTED_PER_KIND: u64 = 26;
 /// Scenes that a fit looks at.
-pub const SCENES: u64 = 4 * (FITTED_PER_KIND + HELD_OUT_PER_KIND);
+pub const SCENES: u64 = 4 * FITTED_PER_KIND;
 /// Twice to three times what backbones look at.
 const SIDES: (u32, u32) = (480, 360);
 
@@ -40,20 +37,18 @@ pub struct DemoHead {
     report: Report,
 }
 
-/// How the fit went.
+/// How the fit went, by fits that did not see the scene.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// Scenes that the weights were fitted on.
-    pub fitted: usize,
-    /// Scenes that only the threshold was chosen on.
-    pub held_out: usize,
-    /// Of the held-out scenes, those whose most probable label is theirs.
-    pub held_out_right: usize,
+    /// Scenes, each held out once.
+    pub scenes: usize,
+    /// Those whose most probable label is theirs.
+    pub right: usize,
     /// Smallest probability that alerts.
     pub threshold: f32,
-    /// Highest probability of a bear in a scene without one, over all scenes.
+    /// Highest probability of a bear in a scene without one.
     pub highest_without_bear: f32,
-    /// Lowest probability of a bear in a held-out scene with one.
+    /// Lowest probability of a bear in a scene with one.
     pub lowest_bear: f32,
     /// Time taken.
     pub took: Duration,
@@ -68,41 +63,31 @@ impl DemoHead {
     /// Fits a head for `backbone`.
     ///
     /// # Errors
-    /// The backbone can't look at a scene, or can't tell the held-out bears from the rest.
+    /// The backbone can't look at a scene, or bears that a fit did not see can't be told from the rest.
     pub fn fit(backbone: &Backbone) -> Result<Self> {
         let start = Instant::now();
-        let fitted = examples(backbone, 0..FITTED_PER_KIND)?;
-        let held_out = examples(backbone, FITTED_PER_KIND..FITTED_PER_KIND + HELD_OUT_PER_KIND)?;
-        let class = |example: &Example| Scene::ALL.iter().position(|scene| *scene == example.scene).unwrap_or(0);
-        let rows: Vec<&[f32]> = fitted.iter().map(|example| example.features.as_slice()).collect();
-        let classes: Vec<usize> = fitted.iter().map(class).collect();
-        let regression = Regression::fit(&rows, &classes, Scene::ALL.len());
-
-        let bear = |example: &Example| regression.probabilities(&example.features)[class_of(Scene::Bear)];
-        let without = fitted.iter().chain(&held_out).filter(|example| example.scene != Scene::Bear).map(bear);
-        let highest_without_bear = without.fold(0.0, f32::max);
-        let bears = held_out.iter().filter(|example| example.scene == Scene::Bear).map(bear);
-        let lowest_bear = bears.fold(1.0, f32::min);
+        let dataset = dataset(backbone, &examples(backbone, 0..FITTED_PER_KIND)?)?;
+        let bear = Scene::Bear.label();
+        let options = FitOptions { alerts: vec![bear.to_owned()], goal: Goal::MinRecall(1.0), ..FitOptions::default() };
+        let outcome = train::fit(&dataset, &options, &|_, _, _| {})?;
+        let class = dataset.labels.iter().position(|label| label == bear).unwrap_or(0);
+        let score = |judged: &Judged| judged.probabilities.get(class).copied().unwrap_or(0.0);
+        let judged = || outcome.held_out.iter().map(|(_, judged)| judged);
         let report = Report {
-            fitted: fitted.len(),
-            held_out: held_out.len(),
-            held_out_right: held_out
-                .iter()
-                .filter(|example| regression.best(&example.features) == class(example))
-                .count(),
-            threshold: threshold(highest_without_bear, lowest_bear),
-            highest_without_bear,
-            lowest_bear,
+            scenes: judged().count(),
+            right: judged().filter(|judged| best(&judged.probabilities) == judged.truth).count(),
+            threshold: outcome.labels.get(class).map_or(0.5, |label| label.threshold),
+            highest_without_bear: judged().filter(|judged| judged.truth != class).map(score).fold(0.0, f32::max),
+            lowest_bear: judged().filter(|judged| judged.truth == class).map(score).fold(1.0, f32::min),
             took: start.elapsed(),
         };
         ensure!(
-            report.threshold > highest_without_bear,
+            report.threshold > report.highest_without_bear,
             "the backbone {} does not tell rendered bears from the rest: {report:?}",
             backbone.manifest().id
         );
-        let onnx = network::encode(&regression);
-        let manifest = manifest(backbone, &onnx, report.threshold);
-        Ok(Self { manifest, onnx, report })
+        let manifest = manifest(backbone, &outcome);
+        Ok(Self { manifest, onnx: outcome.onnx, report })
     }
 
     /// How the fit went.
@@ -139,8 +124,8 @@ pub fn cached(cache: &Path) -> Result<PathBuf> {
     // What a head depends on, so that a changed scene can't meet an old head.
     const RECIPE: [&str; 8] = [
         include_str!("mod.rs"),
-        include_str!("network.rs"),
-        include_str!("regression.rs"),
+        include_str!("../../../src/train/fit.rs"),
+        include_str!("../../../src/train/linear.rs"),
         include_str!("../scenes/mod.rs"),
         include_str!("../scenes/animals.rs"),
         include_str!("../scenes/background.rs"),
@@ -178,10 +163,6 @@ pub fn model(head: &Path) -> Result<Model> {
     source::model(&Origin::Builtin, &Origin::Path(head.to_owned()), 1)
 }
 
-fn class_of(wanted: Scene) -> usize {
-    Scene::ALL.iter().position(|scene| *scene == wanted).unwrap_or(0)
-}
-
 /// All kinds of scenes with these seeds, on all processors.
 fn examples(backbone: &Backbone, seeds: Range<u64>) -> Result<Vec<Example>> {
     let scenes: Vec<(Scene, u64)> = seeds.flat_map(|seed| Scene::ALL.map(|scene| (scene, seed))).collect();
@@ -209,22 +190,29 @@ fn example(backbone: &Backbone, scene: Scene, seed: u64) -> Result<Example> {
     Ok(Example { scene, features: backbone.features_of(&frame.pixels)? })
 }
 
-/// Half-way (in log odds) between what is no bear and what is one, and never where a scene without a bear was seen.
-fn threshold(highest_without_bear: f32, lowest_bear: f32) -> f32 {
-    let odds = |p: f32| (p.clamp(1e-6, 1.0 - 1e-6) / (1.0 - p.clamp(1e-6, 1.0 - 1e-6))).ln();
-    let middle = (odds(highest_without_bear) + odds(lowest_bear)) / 2.0;
-    let half_way = 1.0 / (1.0 + (-middle).exp());
-    // Two digits are enough for people; rounded up, it stays above what was seen.
-    (((half_way.max(highest_without_bear) * 100.0).floor() + 1.0) / 100.0).min(1.0)
+fn best(probabilities: &[f32]) -> usize {
+    (0..probabilities.len()).max_by(|a, b| probabilities[*a].total_cmp(&probabilities[*b])).unwrap_or(0)
 }
 
-fn manifest(backbone: &Backbone, onnx: &[u8], threshold: f32) -> HeadManifest {
-    let label = |scene: Scene| Label {
-        name: scene.label().to_owned(),
-        alert: scene == Scene::Bear,
-        threshold: if scene == Scene::Bear { threshold } else { 0.5 },
-        background: scene == Scene::Empty,
-    };
+/// Each scene is a photo of its own.
+fn dataset(backbone: &Backbone, examples: &[Example]) -> Result<Dataset> {
+    let mut labels = Scene::ALL.map(|scene| scene.label().to_owned()).to_vec();
+    labels.sort();
+    let mut dataset = Dataset { labels, rows: Rows::new(backbone.features()), ..Dataset::default() };
+    for (photo, example) in examples.iter().enumerate() {
+        let class = dataset.labels.iter().position(|label| label == example.scene.label());
+        dataset.class.push(class.context("a scene's label")?);
+        dataset.rows.push(&example.features);
+        dataset.photo.push(photo);
+        dataset.plain.push(true);
+        dataset.photos.push(PathBuf::from(format!("{photo}.jpg")));
+        dataset.cluster.push(photo);
+    }
+    Ok(dataset)
+}
+
+fn manifest(backbone: &Backbone, outcome: &Outcome) -> HeadManifest {
+    let onnx = &outcome.onnx;
     let digest = FileDigest { size: onnx.len() as u64, sha256: ContentHash::of(onnx).to_string() };
     let head_backbone = HeadBackbone {
         id: backbone.manifest().id.clone(),
@@ -235,7 +223,8 @@ fn manifest(backbone: &Backbone, onnx: &[u8], threshold: f32) -> HeadManifest {
         created_at: rfc3339(OffsetDateTime::now_utc()),
         files: BTreeMap::from([("head.onnx".to_owned(), digest)]),
         output: Some(ScoresOutput::Probabilities),
-        ..HeadManifest::new("demo-scenes".into(), "rendered".into(), head_backbone, Scene::ALL.map(label).to_vec())
+        novelty: outcome.novelty.clone(),
+        ..HeadManifest::new("demo-scenes".into(), "rendered".into(), head_backbone, outcome.labels.clone())
     }
 }
 

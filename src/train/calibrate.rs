@@ -1,0 +1,97 @@
+//! The temperature that makes 0.9 mean 0.9 (Guo et al., On Calibration of Modern Neural Networks, 2017).
+
+use ndarray::ArrayView2;
+
+use super::metrics::{balanced, best, softmax};
+use crate::report::{Calibration, CalibrationBin};
+
+/// Logarithms of the temperatures tried: 0.05 to 20.
+const RANGE: (f64, f64) = (-3.0, 3.0);
+
+/// The temperature with the least held-out log loss, classes counted alike.
+pub(super) fn temperature(logits: &ArrayView2<f32>, truth: &[usize]) -> f64 {
+    let loss = |log: f64| balanced(&(logits / log.exp() as f32).view(), truth).loss;
+    // Golden section: the loss is convex in one over the temperature, so it has one valley.
+    let ratio = (5.0_f64.sqrt() - 1.0) / 2.0;
+    let (mut low, mut high) = RANGE;
+    let inner = |low: f64, high: f64| (high - ratio * (high - low), low + ratio * (high - low));
+    let (mut left, mut right) = inner(low, high);
+    let (mut at_left, mut at_right) = (loss(left), loss(right));
+    for _ in 0..40 {
+        if at_left <= at_right {
+            (high, right, at_right) = (right, left, at_left);
+            left = inner(low, high).0;
+            at_left = loss(left);
+        } else {
+            (low, left, at_left) = (left, right, at_right);
+            right = inner(low, high).1;
+            at_right = loss(right);
+        }
+    }
+    ((low + high) / 2.0).exp()
+}
+
+/// How often the most probable label is right, by tenths of its probability. `logits` are before the temperature.
+pub(super) fn calibration(logits: &ArrayView2<f32>, truth: &[usize], temperature: f64) -> Calibration {
+    let probabilities = softmax(&(logits / temperature as f32).view());
+    let mut tenths = [(0.0_f64, 0.0_f64, 0_u64); 10];
+    for (row, class) in probabilities.rows().into_iter().zip(truth) {
+        let named = best(row);
+        let confidence = row.get(named).map_or(0.0, |value| f64::from(*value));
+        if let Some((sum, right, photos)) = tenths.get_mut(((confidence * 10.0) as usize).min(9)) {
+            *sum += confidence;
+            *right += f64::from(u8::from(named == *class));
+            *photos += 1;
+        }
+    }
+    let filled = tenths.into_iter().filter(|(_, _, photos)| *photos > 0);
+    let bins: Vec<CalibrationBin> = filled
+        .map(|(sum, right, photos)| CalibrationBin {
+            confidence: sum / photos as f64,
+            accuracy: right / photos as f64,
+            photos,
+        })
+        .collect();
+    let apart = |bin: &CalibrationBin| (bin.confidence - bin.accuracy).abs() * bin.photos as f64;
+    let error = bins.iter().map(apart).sum::<f64>() / (truth.len().max(1) as f64);
+    Calibration { temperature, error, bins }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+
+    /// Logits whose labels are drawn from their own softmax.
+    fn calibrated(rows: usize) -> (Array2<f32>, Vec<usize>) {
+        let mut rng = fastrand::Rng::with_seed(5);
+        let logits = Array2::from_shape_simple_fn((rows, 3), || (rng.f32() - 0.5) * 8.0);
+        let draw = |row: ndarray::ArrayView1<f32>, mut left: f32| {
+            row.iter()
+                .position(|p| {
+                    left -= p;
+                    left <= 0.0
+                })
+                .unwrap_or(2)
+        };
+        let probabilities = softmax(&logits.view());
+        let truth = probabilities.rows().into_iter().map(|row| draw(row, rng.f32())).collect();
+        (logits, truth)
+    }
+
+    #[test]
+    fn a_calibrated_head_keeps_its_temperature() {
+        let (logits, truth) = calibrated(3000);
+        let found = temperature(&logits.view(), &truth);
+        assert!((0.9..1.1).contains(&found), "{found}");
+        assert!(calibration(&logits.view(), &truth, 1.0).error < 0.03);
+    }
+
+    #[test]
+    fn one_that_is_three_times_too_sure_is_cooled_by_three() {
+        let (logits, truth) = calibrated(3000);
+        let found = temperature(&(&logits * 3.0).view(), &truth);
+        assert!((2.7..3.3).contains(&found), "{found}");
+    }
+}

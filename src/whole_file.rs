@@ -1,0 +1,121 @@
+//! Files that are there whole or not at all, whatever happens meanwhile.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// Writes `path` through a file beside it, which takes its place when `content` has succeeded and the disk has it. A link
+/// stays a link: what it points to is replaced. Permissions stay.
+///
+/// # Errors
+/// Those of the system and of `content`; the old file is then as it was.
+pub fn write<E: From<io::Error>>(
+    path: &Path,
+    content: impl FnOnce(&mut BufWriter<File>) -> Result<(), E>,
+) -> Result<(), E> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let permissions = fs::metadata(&path).map(|metadata| metadata.permissions()).ok();
+    let beside = beside(&path);
+    let whole = || -> Result<(), E> {
+        let mut out = BufWriter::new(File::create(&beside)?);
+        content(&mut out)?;
+        out.flush()?;
+        if let Some(permissions) = permissions {
+            out.get_ref().set_permissions(permissions)?;
+        }
+        out.get_ref().sync_all()?;
+        Ok(fs::rename(&beside, &path)?)
+    };
+    let written = whole();
+    if written.is_err() {
+        // Nothing is lost with it.
+        let _ = fs::remove_file(&beside);
+        return written;
+    }
+    // Or the rename would not survive a power cut.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(File::open(folder)?.sync_all()?)
+}
+
+/// As [`write`], of bytes at hand; the error names the file.
+///
+/// # Errors
+/// Those of the system.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, |out| out.write_all(bytes)).with_context(|| cannot(path))
+}
+
+/// What is said of a file that can't be written.
+pub fn cannot(path: &Path) -> String {
+    format!("{} can't be written; is there room, and may this user write there?", path.display())
+}
+
+/// Whether a file can be written at `path`, before minutes are spent on what is to be in it.
+///
+/// # Errors
+/// Those of the system.
+pub fn check_writable(path: &Path) -> Result<()> {
+    let tried = if path.is_dir() {
+        Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"))
+    } else {
+        let beside = beside(path);
+        File::create(&beside).and_then(|_| fs::remove_file(&beside))
+    };
+    tried.with_context(|| cannot(path))
+}
+
+/// Hidden, so that no watch takes it for a frame.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.part", std::process::id()));
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use anyhow::bail;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn a_file_that_fails_half_way_leaves_the_old_one_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.json");
+        write_bytes(&file, b"old").unwrap();
+        let failed = write(&file, |out| {
+            out.write_all(b"half of the n")?;
+            bail!("no more")
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read(&file).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_stays_a_link_and_permissions_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("a"), folder.path().join("b"));
+        write_bytes(&file, b"old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&file, &link).unwrap();
+        write_bytes(&link, b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn a_place_where_no_file_can_be_is_told_beforehand() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(check_writable(folder.path()).is_err());
+        let error = check_writable(&folder.path().join("no/such/folder/a.json")).unwrap_err();
+        assert!(format!("{error:#}").contains("no/such/folder/a.json"), "{error:#}");
+        check_writable(&folder.path().join("a.json")).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
