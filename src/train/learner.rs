@@ -1,6 +1,6 @@
 //! Fitting layers fold by fold and then on everything.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, Axis};
 
 use super::calibrate::temperature;
 use super::cross_validation::Split;
@@ -139,6 +139,8 @@ pub(super) fn mlp(
 ) -> Learnt {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use ndarray::ArrayView2;
+
     use super::mlp::{Lessons, Recipe, fit};
     use super::space::{Scaling, matrix};
 
@@ -196,7 +198,7 @@ fn lessons<'a>(dataset: &Dataset, rows: &[usize]) -> super::mlp::Lessons<'a> {
     let photos: Vec<Vec<usize>> = photos.into_values().collect();
     let class = |rows: &Vec<usize>| rows.first().map_or(0, |row| dataset.class[*row]);
     let classes = photos.iter().map(class).collect();
-    super::mlp::Lessons { rows: ArrayView2::from(&[[]; 0]), photos, classes, count: 0 }
+    super::mlp::Lessons { rows: ndarray::ArrayView2::from(&[[]; 0]), photos, classes, count: 0 }
 }
 
 /// Means over the folds; a fold that ended earlier stays where it was.

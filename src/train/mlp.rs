@@ -92,14 +92,23 @@ struct Part<'a> {
 impl Part<'_> {
     /// Adam's step (Kingma & Ba, 2015), with the bias correction in `rate`.
     fn adam(&mut self, errors: &ArrayView2<f32>, rate: f32) {
-        let gradient = self.inputs.t().dot(errors);
-        let weights = ndarray::Zip::from(&mut self.value).and(&mut self.first).and(&mut self.second).and(&gradient);
-        weights.for_each(|value, first, second, gradient| {
-            let gradient = if gradient.abs() < NOTHING { 0.0 } else { *gradient };
-            *first += (1.0 - FIRST) * (gradient - *first);
-            *second += (1.0 - SECOND) * (gradient * gradient - *second);
-            *value -= rate * *first / (second.sqrt() + EPSILON);
-        });
+        let gradient = self.inputs.t().dot(errors).as_standard_layout().into_owned();
+        let rows = self.value.rows_mut().into_iter().zip(self.first.rows_mut()).zip(self.second.rows_mut());
+        for (((value, first), second), gradient) in rows.zip(gradient.rows()) {
+            // All four lie in order; plain slices let the compiler use vector instructions.
+            let (Some(value), Some(first), Some(second)) =
+                (value.into_slice(), first.into_slice(), second.into_slice())
+            else {
+                continue;
+            };
+            let weights = value.iter_mut().zip(first).zip(second).zip(gradient.to_slice().unwrap_or_default());
+            for (((value, first), second), gradient) in weights {
+                let gradient = if gradient.abs() < NOTHING { 0.0 } else { *gradient };
+                *first += (1.0 - FIRST) * (gradient - *first);
+                *second += (1.0 - SECOND) * (gradient * gradient - *second);
+                *value -= rate * *first / (second.sqrt() + EPSILON);
+            }
+        }
     }
 }
 

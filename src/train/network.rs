@@ -1,6 +1,8 @@
 //! Trained layers, and the ONNX file that they become.
 
-use ndarray::{Array1, Array2, ArrayView2};
+#[cfg(any(feature = "train", test))]
+use ndarray::ArrayView2;
+use ndarray::{Array1, Array2};
 
 use super::novelty::Distances;
 use crate::onnx::{Constant, Graph, OnnxError, attribute};
@@ -15,6 +17,7 @@ pub(super) struct Dense {
 }
 
 impl Dense {
+    #[cfg(any(feature = "train", test))]
     fn apply(&self, rows: &ArrayView2<f32>) -> Array2<f32> {
         rows.dot(&self.weights) + &self.bias
     }
@@ -29,6 +32,7 @@ pub(super) struct Network {
 
 impl Network {
     /// A row of logits a row.
+    #[cfg(any(feature = "train", test))]
     pub fn logits(&self, rows: &ArrayView2<f32>) -> Array2<f32> {
         let mut values: Option<Array2<f32>> = None;
         for layer in &self.layers {

@@ -48,9 +48,9 @@ impl Distances {
         for (mut row, class) in within.rows_mut().into_iter().zip(classes) {
             row -= &means.row(own(class));
         }
-        let within = (within * &roots).dot(&axes);
+        let within = (within * &roots).dot(&axes.t());
         let whitening = whitening(&within.t().dot(&within));
-        let directions = whitening.dot(&axes.t());
+        let directions = whitening.dot(&axes);
         let offset = -directions.dot(&centre);
         let means = (means - &centre).dot(&directions.t());
         Self { directions, offset, means }
@@ -74,31 +74,31 @@ impl Distances {
     }
 }
 
-/// The directions of largest variance of centred rows, a column each, by subspace iteration.
+/// The directions of largest variance of centred rows, a row each, by subspace iteration.
 fn leading_directions(rows: &Array2<f32>, count: usize) -> Array2<f32> {
     let mut rng = fastrand::Rng::with_seed(1);
-    let mut axes = Array2::from_shape_simple_fn((rows.ncols(), count), || rng.f32() - 0.5);
+    let mut axes = Array2::from_shape_simple_fn((count, rows.ncols()), || rng.f32() - 0.5);
     for _ in 0..ROUNDS {
-        axes = rows.t().dot(&rows.dot(&axes));
+        axes = axes.dot(&rows.t()).dot(rows);
         orthonormalise(&mut axes);
     }
     axes
 }
 
-/// Gram and Schmidt, twice for accuracy; a column that depends on those before becomes zero.
+/// Gram and Schmidt, twice for accuracy; a row that depends on those before becomes zero.
 fn orthonormalise(axes: &mut Array2<f32>) {
-    for place in 0..axes.ncols() {
-        let mut column = axes.column(place).to_owned();
-        let before = column.dot(&column).sqrt();
+    for place in 0..axes.nrows() {
+        let (above, mut rest) = axes.view_mut().split_at(Axis(0), place);
+        let mut own = rest.row_mut(0);
+        let before = own.dot(&own).sqrt();
         for _ in 0..2 {
-            for other in axes.columns().into_iter().take(place) {
-                let share = other.dot(&column);
-                column.scaled_add(-share, &other);
+            for other in above.rows() {
+                let share = other.dot(&own);
+                own.scaled_add(-share, &other);
             }
         }
-        let length = column.dot(&column).sqrt();
-        column *= if length > before * 1e-5 { 1.0 / length } else { 0.0 };
-        axes.column_mut(place).assign(&column);
+        let length = own.dot(&own).sqrt();
+        own *= if length > before * 1e-5 { 1.0 / length } else { 0.0 };
     }
 }
 
