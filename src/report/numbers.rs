@@ -4,22 +4,8 @@ use serde_json::{Number, Value};
 
 use crate::evaluate::{Evaluation, Share};
 
-/// Two-sided 95 % quantile of the normal distribution.
-const Z: f64 = 1.959_964;
 /// Digits that a number in the JSON keeps: more than any number of photos supports.
 const DIGITS: i32 = 6;
-
-/// Wilson's 95 % interval of a share (E. B. Wilson, JASA 22, 1927); 0 to 1 where there is nothing.
-pub fn wilson(share: f64, of: f64) -> [f64; 2] {
-    if of.is_nan() || of <= 0.0 || !share.is_finite() {
-        return [0.0, 1.0];
-    }
-    let share = share.clamp(0.0, 1.0);
-    let widened = 1.0 + Z * Z / of;
-    let middle = (share + Z * Z / (2.0 * of)) / widened;
-    let half = Z / widened * (share * (1.0 - share) / of + Z * Z / (4.0 * of * of)).sqrt();
-    [(middle - half).clamp(0.0, share), (middle + half).clamp(share, 1.0)]
-}
 
 /// 95 % interval of the balanced accuracy: Wilson's intervals of the recalls joined by the method of variance estimates
 /// recovery (Zou and Donner, Statistics in Medicine 27, 2008), which stays honest where a recall is 0 or 1.
@@ -122,16 +108,6 @@ fn significant(number: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn wilsons_interval_is_the_published_one_and_holds_its_share() {
-        let [low, high] = wilson(0.9, 10.0);
-        assert!((low - 0.5958).abs() < 1e-3 && (high - 0.9821).abs() < 1e-3, "{low} {high}");
-        let [low, high] = wilson(1.0, 15.0);
-        assert!((low - 0.7961).abs() < 1e-3 && (high - 1.0).abs() < 1e-12, "{low} {high}");
-        assert_eq!(wilson(0.5, 0.0), [0.0, 1.0]);
-        assert_eq!(wilson(f64::NAN, 3.0), [0.0, 1.0]);
-    }
 
     #[test]
     fn only_all_are_shown_as_all_and_only_none_as_none() {

@@ -11,8 +11,7 @@ const NAMES: [&str; 4] = ["polar_bear", "arctic_fox", "walrus", "other"];
 
 /// A share with its interval.
 pub fn share(hits: u64, of: u64) -> Share {
-    let share = if of == 0 { 0.0 } else { hits as f64 / of as f64 };
-    Share { hits, of, share, wilson_95: numbers::wilson(share, of as f64) }
+    Share::of(hits, of)
 }
 
 /// Labels, sorted as a head has them; beyond four with names long enough to hurt.

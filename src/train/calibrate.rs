@@ -2,8 +2,7 @@
 
 use ndarray::ArrayView2;
 
-use super::metrics::{balanced, best, softmax};
-use crate::report::{Calibration, CalibrationBin};
+use super::metrics::balanced;
 
 /// Logarithms of the temperatures tried: 0.05 to 20.
 const RANGE: (f64, f64) = (-3.0, 3.0);
@@ -31,37 +30,12 @@ pub(super) fn temperature(logits: &ArrayView2<f32>, truth: &[usize]) -> f64 {
     ((low + high) / 2.0).exp()
 }
 
-/// How often the most probable label is right, by tenths of its probability. `logits` are before the temperature.
-pub(super) fn calibration(logits: &ArrayView2<f32>, truth: &[usize], temperature: f64) -> Calibration {
-    let probabilities = softmax(&(logits / temperature as f32).view());
-    let mut tenths = [(0.0_f64, 0.0_f64, 0_u64); 10];
-    for (row, class) in probabilities.rows().into_iter().zip(truth) {
-        let named = best(row);
-        let confidence = row.get(named).map_or(0.0, |value| f64::from(*value));
-        if let Some((sum, right, photos)) = tenths.get_mut(((confidence * 10.0) as usize).min(9)) {
-            *sum += confidence;
-            *right += f64::from(u8::from(named == *class));
-            *photos += 1;
-        }
-    }
-    let filled = tenths.into_iter().filter(|(_, _, photos)| *photos > 0);
-    let bins: Vec<CalibrationBin> = filled
-        .map(|(sum, right, photos)| CalibrationBin {
-            confidence: sum / photos as f64,
-            accuracy: right / photos as f64,
-            photos,
-        })
-        .collect();
-    let apart = |bin: &CalibrationBin| (bin.confidence - bin.accuracy).abs() * bin.photos as f64;
-    let error = bins.iter().map(apart).sum::<f64>() / (truth.len().max(1) as f64);
-    Calibration { temperature, error, bins }
-}
-
 #[cfg(test)]
 mod tests {
     use ndarray::Array2;
 
     use super::*;
+    use crate::train::metrics::softmax;
 
     /// Logits whose labels are drawn from their own softmax.
     fn calibrated(rows: usize) -> (Array2<f32>, Vec<usize>) {
@@ -85,7 +59,6 @@ mod tests {
         let (logits, truth) = calibrated(3000);
         let found = temperature(&logits.view(), &truth);
         assert!((0.9..1.1).contains(&found), "{found}");
-        assert!(calibration(&logits.view(), &truth, 1.0).error < 0.03);
     }
 
     #[test]

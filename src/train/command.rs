@@ -37,6 +37,9 @@ const BACKGROUND: &str = "other";
 pub fn run(call: &Train) -> Result<ExitCode> {
     let goal = goal(call)?;
     let files = Files::beside(&call.output)?;
+    if let Some(key) = &call.key {
+        ensure!(key.is_file(), "--key {}: there is no such file; `arcticd head new-key` makes one", key.display());
+    }
     let name = name(call)?;
     let folders = Folders::read(&call.directory)?;
     let backbone = backbone(call)?;

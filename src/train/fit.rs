@@ -2,7 +2,7 @@
 
 use ndarray::Axis;
 
-use super::calibrate::{calibration, temperature};
+use super::calibrate::temperature;
 use super::cross_validation::{Split, splits};
 use super::learner::{self, HeldOut, Learnt};
 use super::metrics::softmax;
@@ -14,7 +14,7 @@ use super::space::Space;
 use crate::evaluate::Judged;
 use crate::model::{Label, Novelty, is_label};
 use crate::onnx::OnnxError;
-use crate::report::{Calibration, Epoch, NoveltyFigures, OperatingPoint};
+use crate::report::{self, Calibration, Epoch, NoveltyFigures, OperatingPoint};
 
 /// Told what is done: words, steps done, steps in all. Called from several threads.
 pub type Progress<'a> = &'a (dyn Fn(&str, usize, usize) + Sync);
@@ -230,17 +230,18 @@ pub fn fit(dataset: &Dataset, options: &FitOptions, progress: Progress) -> Resul
         background: is_background(name),
     });
     let probabilities = softmax(&(&own.logits / heat as f32).view());
-    let judged = own.rows.iter().zip(probabilities.rows()).zip(&truth).map(|((row, probabilities), truth)| {
-        (dataset.photo[*row], Judged { truth: *truth, probabilities: probabilities.to_vec() })
-    });
+    let judged = probabilities.rows().into_iter().zip(&truth);
+    let judged: Vec<Judged> =
+        judged.map(|(row, truth)| Judged { truth: *truth, probabilities: row.to_vec() }).collect();
+    let calibration = report::calibration(&judged, heat);
     Ok(Outcome {
         onnx: network.encode(distances.as_ref())?,
         labels: labels.collect(),
         novelty: Some(choice.novelty),
         novelty_figures: Some(choice.figures),
         epochs,
-        held_out: judged.collect(),
-        calibration: calibration(&own.logits.view(), &truth, heat),
+        held_out: own.rows.iter().map(|row| dataset.photo[*row]).zip(judged).collect(),
+        calibration,
         strength: strength.map(f64::from),
         folds: splits.len() as u32,
         operating_points,

@@ -2,8 +2,6 @@
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
-use crate::evaluate::Share;
-
 /// Softmax of each row, shifted by the largest logit so that nothing overflows.
 pub(super) fn softmax(logits: &ArrayView2<f32>) -> Array2<f32> {
     let mut out = logits.to_owned();
@@ -67,17 +65,4 @@ pub(super) fn class_weights(classes: &[usize], count: usize) -> Vec<f32> {
     let present = rows.iter().filter(|rows| **rows > 0).count().max(1);
     let weight = |class: &usize| 1.0 / (rows.get(*class).copied().unwrap_or(1).max(1) * present) as f32;
     classes.iter().map(weight).collect()
-}
-
-/// `hits` of `of`, with Wilson's 95 % interval.
-pub(super) fn share(hits: u64, of: u64) -> Share {
-    const Z: f64 = 1.959_963_985;
-    if of == 0 {
-        return Share { hits, of, share: 0.0, wilson_95: [0.0, 1.0] };
-    }
-    let (n, p) = (of as f64, hits as f64 / of as f64);
-    let centre = p + Z * Z / (2.0 * n);
-    let reach = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let bound = |value: f64| (value / (1.0 + Z * Z / n)).clamp(0.0, 1.0);
-    Share { hits, of, share: p, wilson_95: [bound(centre - reach), bound(centre + reach)] }
 }

@@ -4,9 +4,9 @@ use ndarray::{Array2, Axis};
 
 use super::fit::FitOptions;
 use super::linear::Linear;
-use super::metrics::share;
 use super::novelty::{Distances, auroc, energies, threshold};
 use super::parallel;
+use crate::evaluate::Share;
 use crate::model::{Novelty, NoveltyMethod};
 use crate::report::NoveltyFigures;
 
@@ -66,7 +66,7 @@ pub(super) fn choose(known: &Known, options: &FitOptions) -> Choice {
         figures: NoveltyFigures {
             method: if energy { "energy" } else { "mahalanobis" }.to_owned(),
             threshold: f64::from(threshold),
-            false_novel: share(novel as u64, scores.len() as u64),
+            false_novel: Share::of(novel as u64, scores.len() as u64),
             auroc: left_out
                 .iter()
                 .filter_map(|areas| Some((known.labels[areas.class].clone(), area(areas)?)))

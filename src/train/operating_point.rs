@@ -1,7 +1,7 @@
 //! The threshold from which a label alerts, and what it costs.
 
-use super::metrics::share;
 use super::options::Goal;
+use crate::evaluate::Share;
 use crate::report::{CurvePoint, OperatingPoint};
 
 /// Highest threshold that a wanted recall leads to. Held-out scores of a few dozen photos say little of the lowest score
@@ -36,7 +36,7 @@ pub(super) fn choose(label: &str, scored: &[Scored], goal: Goal) -> OperatingPoi
     let alerts = |positive: bool| {
         let of = plain.iter().filter(move |row| row.positive == positive);
         let hits = of.clone().filter(|row| f64::from(row.score) >= threshold).count();
-        share(hits as u64, of.count() as u64)
+        Share::of(hits as u64, of.count() as u64)
     };
     OperatingPoint {
         label: label.to_owned(),

@@ -4,7 +4,8 @@ use maud::{Markup, html};
 
 use super::plot::{Axis, Plot, Unit};
 use super::{card, nothing};
-use crate::report::numbers::{counted, interval, percent, short, thousands, unit, wilson};
+use crate::evaluate::Share;
+use crate::report::numbers::{counted, interval, percent, short, thousands, unit};
 use crate::report::{Calibration, CalibrationBin};
 
 /// Height of the largest bin's column.
@@ -73,7 +74,7 @@ fn size(plot: &Plot, bin: &CalibrationBin, most: u64) -> Markup {
 }
 
 fn point(plot: &Plot, bin: &CalibrationBin) -> Markup {
-    let ends = wilson(bin.accuracy, bin.photos as f64);
+    let ends = Share::of((bin.accuracy * bin.photos as f64).round() as u64, bin.photos).wilson_95;
     let (x, y) = (plot.x(bin.confidence), plot.y(bin.accuracy));
     html! {
         line.error.validation x1=(x) x2=(x) y1=(plot.y(ends[0])) y2=(plot.y(ends[1])) {}
