@@ -8,8 +8,11 @@ import onnxruntime
 from photos import normalise
 
 FEATURES = 1280
-INPUT = 160
-ID = f"arcticnet-{INPUT}-v2"
+# Training shows parts of photos, which magnifies animals; whole frames at more pixels show them at the size that was learnt
+# (Touvron et al., "Fixing the train-test resolution discrepancy", 2019).
+TRAINED_SIDE, INPUT = 160, 192
+ID = f"arcticnet-{INPUT}-v3"
+FLOAT_ID = f"arcticnet-{INPUT}-float"
 TOLERANCE = 0.001
 
 
