@@ -13,7 +13,9 @@ FEATURES = 1280
 TRAINED_SIDE, INPUT = 160, 192
 ID = f"arcticnet-{INPUT}-v3"
 FLOAT_ID = f"arcticnet-{INPUT}-float"
-TOLERANCE = 0.001
+# Of the self-test's features. Rounding to 8 bits has ties: onnxruntime's two exact orders of computing (integers; floats between
+# levels) are up to 0.013 apart there, the daemon lies between them, and sums that saturate are 0.09 off.
+TOLERANCE = 0.02
 
 
 class Backbone:
