@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 import photos
-from backbone import ID, INPUT
+from backbone import ID, INPUT, TRAINED_SIDE
 
 
 def percent(value):
@@ -30,16 +30,32 @@ def table(labels, confusion):
     return "\n".join(lines)
 
 
-def other_thresholds(measured):
-    def cell(share):
-        return f"{share['hits']} of {share['of']}"
+def cell(share):
+    return f"{share['hits']} of {share['of']}"
 
+
+def other_thresholds(measured):
     lines = ["| threshold | polar bears found | false alerts, `other` | foxes and walruses |", "|---|---|---|---|"]
     lines += [
         f"| {m['threshold']:.2f} | {cell(m['recall'])} | {cell(m['false_alerts_other'])}"
         f" | {cell(m['false_alerts_fox_walrus'])} |"
         for m in measured
     ]
+    return "\n".join(lines)
+
+
+def conditions(measured):
+    lines = ["| photos | animals named | polar bears found | false alerts, `other` |", "|---|---|---|---|"]
+    lines += [
+        f"| {m['condition']} | {cell(m['animals'])} | {cell(m['recall'])} | {cell(m['false_alerts_other'])} |"
+        for m in measured
+    ]
+    return "\n".join(lines)
+
+
+def found_at_rates(measured):
+    lines = ["| false alerts allowed on `other` | polar bears found |", "|---|---|"]
+    lines += [f"| {percent(m['rate'])} | {cell(m['found'])} |" for m in measured]
     return "\n".join(lines)
 
 
@@ -76,6 +92,7 @@ def main():
     text = Template((Path(__file__).parent / "model_card.md.in").read_text()).substitute(
         id=ID,
         side=INPUT,
+        trained_side=TRAINED_SIDE,
         parameters=f"{backbone['parameters'] / 1e6:.2f}",
         megabytes=f"{(args.out / 'backbone.onnx').stat().st_size / 1e6:.2f}",
         weights_error=percent(backbone["eight_bit_relative_error"]),
@@ -107,10 +124,20 @@ def main():
         false_other=proportion(point["false_alerts_other"]),
         false_animals=proportion(point["false_alerts_fox_walrus"]),
         others=other_thresholds(point["others"]),
+        rates=found_at_rates(test["found_at_rates"]),
+        conditions=conditions(test["conditions"]),
+        five_fold=percent(test["five_fold"]["share"]),
+        five_fold_photos=test["five_fold"]["photos"],
+        five_fold_right=", ".join(map(str, test["five_fold"]["right"])),
+        draws=len(test["five_fold"]["right"]),
+        accuracy=percent(moved["accuracy"]),
+        accuracy_exact=percent(moved["accuracy_exact"]),
+        agree=cell(moved["agree"]),
         cv_animals=f"{head['animals_right']} of {head['animals']}",
         cv_recall=percent(held_out["recall"]),
         cv_recall_views=percent(held_out["recall_of_all_views"]),
         cv_false=percent(held_out["false_alerts_other"]),
+        cv_false_views=percent(held_out["false_alerts_of_all_views"]),
         strength=f"{head['strength']:g}",
         temperature=f"{head['temperature']:.2f}",
         views=f"{head['views']:,}",

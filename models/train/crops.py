@@ -15,13 +15,13 @@ import numpy as np
 
 import photos
 from augment import Look, random_box
-from backbone import INPUT
+from backbone import TRAINED_SIDE
 
 SHARD = 4096
 TEACHER_INPUT = 224
 # Tensors of the teacher: inner maps after residual sums (tensor: side on the student's grid),
 # the pooled features, and the logits.
-MAPS = {130: INPUT // 8, 141: INPUT // 16, 156: INPUT // 16, 167: INPUT // 32}
+MAPS = {130: TRAINED_SIDE // 8, 141: TRAINED_SIDE // 16, 156: TRAINED_SIDE // 16, 167: TRAINED_SIDE // 32}
 FEATURES, LOGITS = 172, 174
 # The animals to be told apart are few: show each of their photos this many times as often.
 ANIMAL_WEIGHT = 8
@@ -68,12 +68,12 @@ def crop(rng, image):
     """The same random view at the student's and the teacher's size."""
     box = random_box(rng, *image.size)
     look, flip = Look(rng), rng.random() < 0.5
-    views = [look.apply(photos.stretch(image, size, box)) for size in (INPUT, TEACHER_INPUT)]
+    views = [look.apply(photos.stretch(image, size, box)) for size in (TRAINED_SIDE, TEACHER_INPUT)]
     return [view[:, ::-1] for view in views] if flip else views
 
 
 def shard_shapes(teacher):
-    shapes = {"images": ((INPUT, INPUT, 3), np.uint8)}
+    shapes = {"images": ((TRAINED_SIDE, TRAINED_SIDE, 3), np.uint8)}
     for t, side in MAPS.items():
         shapes[str(t)] = ((side, side, teacher.channels[t]), np.int8)
     for t in (FEATURES, LOGITS):

@@ -13,12 +13,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from backbone import FEATURES, INPUT, Backbone, cosine, write_manifest
+from backbone import FEATURES, FLOAT_ID, INPUT, TRAINED_SIDE, Backbone, cosine, write_manifest
 from crops import FEATURES as TEACHER_FEATURES
 from distill import Crops
 from student import Student
 
-FLOAT_ID = f"arcticnet-{INPUT}-float"
 STATISTICS_BATCHES = 32
 
 
@@ -80,7 +79,7 @@ class Graph:
         return self.node("Relu", [x], output or f"{name}.relu") if len(module) == 3 else x
 
 
-def build(student, eight_bit=True):
+def build(student, side=INPUT, eight_bit=True):
     graph = Graph(eight_bit)
     x = graph.conv("image", "stem", student.stem)
     for s, stage in enumerate(student.stages):
@@ -91,12 +90,12 @@ def build(student, eight_bit=True):
             if block.residual:
                 x = graph.node("Add", [start, x], f"{name}.sum")
     graph.conv(x, "top", student.top, output="feature_map")
-    shape = [1, FEATURES, INPUT // 32, INPUT // 32]
+    shape = [1, FEATURES, side // 32, side // 32]
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
             FLOAT_ID,
-            [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, INPUT, INPUT])],
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, side, side])],
             [helper.make_tensor_value_info("feature_map", TensorProto.FLOAT, shape)],
             graph.tensors,
         ),
@@ -144,7 +143,7 @@ def main():
         "minutes": round(state["spent"] / 60, 1),
         "crops": sum(len(shard["images"]) for shard in crops.shards),
         "parameters": sum(p.numel() for p in student.parameters()),
-        **measure((Backbone(build(student, eight_bit=False)), Backbone(model)), crops),
+        **measure([Backbone(build(student, TRAINED_SIDE, eight_bit)) for eight_bit in (False, True)], crops),
     }
     (args.work / "backbone.json").write_text(json.dumps(measured, indent=1))
     print(json.dumps(measured, indent=1))

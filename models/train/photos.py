@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.sparse.csgraph import connected_components
 
 LABELS = ("arctic_fox", "polar_bear", "walrus", "other")
 OTHER = LABELS.index("other")
+# Correlation of two photos' 16x16 gray versions.
+NEARLY_THE_SAME = 0.95
 
 
 def labelled(photos: Path, split: str):
@@ -29,6 +32,15 @@ def digest(paths):
     """Names the set of photos without telling their names: sha256 over the sorted sha256."""
     hashes = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def near_duplicates(images):
+    """Numbers photos (square, uint8) so that those which hardly differ share one: they belong on one side of a split."""
+    small = [Image.fromarray(image).convert("L").resize((16, 16), Image.Resampling.BOX) for image in images]
+    looks = np.stack([np.asarray(image, np.float32).ravel() for image in small])
+    looks -= looks.mean(1, keepdims=True)
+    looks /= np.linalg.norm(looks, axis=1, keepdims=True).clip(1e-6)
+    return connected_components(looks @ looks.T > NEARLY_THE_SAME)[1]
 
 
 def load(path):
