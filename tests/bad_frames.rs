@@ -135,7 +135,7 @@ fn what_is_left_of_a_truncated_frame_is_classified_and_alerts_as_partial() {
 #[test]
 fn a_frame_that_the_camera_held_sideways_gets_the_verdict_of_the_upright_one() {
     let world = world().set("alerts.policy", "every_frame").set_raw("alerts.thresholds", "{ polar_bear = 0.0 }");
-    let upright = picture(11);
+    let upright = picture(13);
     let sideways = imageops::rotate270(&upright);
     let upside_down = imageops::rotate180(&upright);
     world.drop_frame("1.jpg", &encode(&upright, &[])).unwrap();
