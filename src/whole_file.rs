@@ -17,10 +17,11 @@ pub fn write<E: From<io::Error>>(
     content: impl FnOnce(&mut BufWriter<File>) -> Result<(), E>,
 ) -> Result<(), E> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    check_regular(&path)?;
     let permissions = fs::metadata(&path).map(|metadata| metadata.permissions()).ok();
     let beside = beside(&path);
     let whole = || -> Result<(), E> {
-        let mut out = BufWriter::new(File::create(&beside)?);
+        let mut out = BufWriter::new(create(&beside)?);
         content(&mut out)?;
         out.flush()?;
         if let Some(permissions) = permissions {
@@ -58,13 +59,28 @@ pub fn cannot(path: &Path) -> String {
 /// # Errors
 /// Those of the system.
 pub fn check_writable(path: &Path) -> Result<()> {
-    let tried = if path.is_dir() {
-        Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"))
-    } else {
-        let beside = beside(path);
-        File::create(&beside).and_then(|_| fs::remove_file(&beside))
-    };
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let beside = beside(path);
+    let tried = check_regular(path).and_then(|()| create(&beside)).and_then(|_| fs::remove_file(&beside));
     tried.with_context(|| cannot(path))
+}
+
+/// A device or a pipe must not become a file.
+fn check_regular(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")),
+        Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is no regular file")),
+        _ => Ok(()),
+    }
+}
+
+/// Never through a link that somebody put there; what an earlier process of the same number left is removed.
+fn create(beside: &Path) -> io::Result<File> {
+    match fs::remove_file(beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::create_new(beside)
 }
 
 /// Hidden, so that no watch takes it for a frame.
@@ -107,6 +123,24 @@ mod tests {
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&file).unwrap(), b"new");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn a_link_planted_at_the_part_is_not_followed_and_a_pipe_stays_a_pipe() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let folder = tempfile::tempdir().unwrap();
+        let (victim, file) = (folder.path().join("victim"), folder.path().join("a.json"));
+        fs::write(&victim, "precious").unwrap();
+        symlink(&victim, beside(&file)).unwrap();
+        check_writable(&file).unwrap();
+        symlink(&victim, beside(&file)).unwrap();
+        write_bytes(&file, b"new").unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        assert!(!fs::symlink_metadata(&file).unwrap().is_symlink());
+        let pipe = folder.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        assert!(check_writable(&pipe).is_err() && write_bytes(&pipe, b"x").is_err());
+        assert!(!fs::symlink_metadata(&pipe).unwrap().is_file());
     }
 
     #[test]

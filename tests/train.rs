@@ -150,6 +150,8 @@ fn what_cannot_become_a_head_is_refused_with_what_to_do_and_nothing_is_written()
         (&["--min-recall", "1.5"], "0 to 1"),
         (&["--layers", "linear", "--name", "No Name"], "[a-z0-9.-]+"),
         (&["--key", "no.key"], "no.key"),
+        (&["--head-version", "a\tb"], "one line"),
+        (&["--layers", "mlp:65536", "--flatten"], "fewer units"),
     ] {
         let said = world.train("a.head", arguments);
         assert!(said.code == Some(1) && said.err.contains(expected), "{arguments:?}: {:?} {}", said.code, said.err);
@@ -165,6 +167,7 @@ fn what_cannot_become_a_head_is_refused_with_what_to_do_and_nothing_is_written()
     assert!(said.code == Some(1) && said.err.contains("empty"), "{}", said.err);
 }
 
+#[cfg(feature = "train")]
 #[test]
 fn the_tutorials_layers_train_on_the_mean_and_on_the_flattened_map_and_run_where_they_are() {
     let world = World::new();

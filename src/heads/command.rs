@@ -59,7 +59,7 @@ fn sign(call: &Sign) -> Result<ExitCode> {
     guarded("load", || bundle.head())?.with_context(|| path.to_string())?;
     let before = bundle.signature().map(Signature::key);
     let signature = match (&call.key, &call.signature, &call.public_key) {
-        (Some(key), _, _) => with_key(&bundle, key, call.password_file.as_deref())?,
+        (Some(key), _, _) => sign_with(&bundle, &load_key(key, call.password_file.as_deref())?)?,
         (None, Some(signature), Some(public)) => made_elsewhere(&bundle, signature, public)?,
         _ => bail!("give --key, or --signature and --public-key"),
     };
@@ -74,15 +74,22 @@ fn sign(call: &Sign) -> Result<ExitCode> {
     Ok(ExitCode::Ok)
 }
 
-/// Signs with the secret key in the file `key`; its password is read from a file, or asked for.
+/// Reads the secret key in the file `key`; its password is read from a file, or asked for.
 ///
 /// # Errors
 /// Names the file and what is wrong with it.
-pub(crate) fn with_key(bundle: &Bundle, key: &Path, password: Option<&Path>) -> Result<Signature> {
-    let key = SecretKey::load(key, || match password {
+pub(crate) fn load_key(key: &Path, password: Option<&Path>) -> Result<SecretKey> {
+    Ok(SecretKey::load(key, || match password {
         Some(file) => password_in(file),
         None => ask(&format!("Password of {}: ", key.display())),
-    })?;
+    })?)
+}
+
+/// Signs with a key at hand.
+///
+/// # Errors
+/// The key can't sign.
+pub(crate) fn sign_with(bundle: &Bundle, key: &SecretKey) -> Result<Signature> {
     let manifest = bundle.manifest();
     // As minisign's own, fields behind tabs; the time is for people.
     let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());

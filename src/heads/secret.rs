@@ -50,7 +50,7 @@ pub(super) enum KeyError {
 }
 
 /// A secret key, ready to sign.
-pub(super) struct SecretKey(minisign::SecretKey);
+pub(crate) struct SecretKey(minisign::SecretKey);
 
 /// A new pair of keys as the texts of their files.
 pub(super) struct NewPair {

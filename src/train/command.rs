@@ -1,5 +1,6 @@
 //! `arcticd train`: photos in, head and report out.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use time::OffsetDateTime;
 use super::background::Background;
 use super::report::{self as story, Told};
 use super::{
-    Cache, Extractor, FalseAlerts, Features, FitOptions, Folders, Goal, Labelled, Outcome, bytes_needed, fit,
+    Cache, Extractor, FalseAlerts, Features, FitOptions, Folders, Goal, Labelled, Layers, Outcome, bytes_needed, fit,
     is_background,
 };
 use crate::classifier::{guarded, rfc3339};
@@ -40,7 +41,10 @@ pub fn run(call: &Train) -> Result<ExitCode> {
     if let Some(key) = &call.key {
         ensure!(key.is_file(), "--key {}: there is no such file; `arcticd head new-key` makes one", key.display());
     }
-    let name = name(call)?;
+    // Whoever mistypes a password learns it before the work.
+    let key =
+        call.key.as_deref().map(|key| heads::command::load_key(key, call.password_file.as_deref())).transpose()?;
+    let (name, version) = (name(call)?, version(call)?);
     let folders = Folders::read(&call.directory)?;
     let backbone = backbone(call)?;
     check_memory(call, &backbone, &folders)?;
@@ -83,7 +87,7 @@ pub fn run(call: &Train) -> Result<ExitCode> {
         created_at: created.clone(),
         novelty: outcome.novelty.clone(),
         trained_on: Some(trained_on),
-        ..HeadManifest::new(name, version(call), reference(&backbone), outcome.labels.clone())
+        ..HeadManifest::new(name, version, reference(&backbone), outcome.labels.clone())
     };
     // Loaded once without its figures, which it is needed for.
     let canaries = canaries(&dataset);
@@ -104,22 +108,30 @@ pub fn run(call: &Train) -> Result<ExitCode> {
     let report = told.report(&progress)?;
     manifest.evaluation = Some(story::summary(&report)?);
     let mut bundle = Bundle::make(manifest, outcome.onnx, &canaries)?;
-    if let Some(key) = &call.key {
-        bundle.set_signature(heads::command::with_key(&bundle, key, call.password_file.as_deref())?);
+    if let Some(key) = &key {
+        bundle.set_signature(heads::command::sign_with(&bundle, key)?);
     }
     bundle.save(&call.output)?;
     whole_file::write_bytes(&files.html, report::html(&report).as_bytes())?;
     whole_file::write_bytes(&files.json, report::json(&report)?.as_bytes())?;
+    print(call, &report, &files).context("standard output")?;
+    Ok(if skipped.is_empty() { ExitCode::Ok } else { ExitCode::SomeFailed })
+}
+
+fn print(call: &Train, report: &report::Report, files: &Files) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let head = call.output.display();
     if call.json {
-        println!("{}", serde_json::to_string(&serde_json::from_str::<serde_json::Value>(&report::json(&report)?)?)?);
+        let value: serde_json::Value = serde_json::from_str(&report::json(report)?)?;
+        writeln!(out, "{value}")?;
     } else {
-        println!("{}", report::text(&report));
-        println!("{} written, {} shows how it went", call.output.display(), files.html.display());
+        writeln!(out, "{}", report::text(report))?;
+        writeln!(out, "{head} written, {} shows how it went", files.html.display())?;
         if call.key.is_none() {
-            println!("It is unsigned: `arcticd head sign {} --key KEY` before it is pushed.", call.output.display());
+            writeln!(out, "It is unsigned: `arcticd head sign {head} --key KEY` before it is pushed.")?;
         }
     }
-    Ok(if skipped.is_empty() { ExitCode::Ok } else { ExitCode::SomeFailed })
+    Ok(out.flush()?)
 }
 
 fn goal(call: &Train) -> Result<Goal> {
@@ -158,8 +170,9 @@ impl Files {
             head.display()
         );
         // A long calculation must not end at a folder that was never there.
-        whole_file::check_writable(head)?;
-        Ok(Self { html: head.with_extension("report.html"), json: head.with_extension("report.json") })
+        let files = Self { html: head.with_extension("report.html"), json: head.with_extension("report.json") };
+        [head, &files.html, &files.json].into_iter().try_for_each(whole_file::check_writable)?;
+        Ok(files)
     }
 }
 
@@ -175,9 +188,11 @@ fn name(call: &Train) -> Result<String> {
     Ok(name)
 }
 
-fn version(call: &Train) -> String {
-    let today = OffsetDateTime::now_utc().date();
-    call.head_version.clone().unwrap_or_else(|| today.to_string())
+fn version(call: &Train) -> Result<String> {
+    let Some(version) = &call.head_version else { return Ok(OffsetDateTime::now_utc().date().to_string()) };
+    let line = !version.is_empty() && version.len() <= 64 && !version.chars().any(char::is_control);
+    ensure!(line, "--head-version {version:?}: it must be one line of at most 64 bytes");
+    Ok(version.clone())
 }
 
 fn backbone(call: &Train) -> Result<Backbone> {
@@ -198,6 +213,16 @@ fn check_memory(call: &Train, backbone: &Backbone, folders: &Folders) -> Result<
         .training_bytes(width as u64, classes, rows, photos as u64)
         .saturating_add(bytes_needed(photos, call.views, width))
         .saturating_add(bytes_needed(tests, 0, width));
+    if let Layers::Mlp { units } = call.layers {
+        let bytes = (width as u64 + classes).saturating_mul(units as u64).saturating_mul(4);
+        let most = heads::bundle::Limits::LOCAL.network;
+        ensure!(
+            bytes < most,
+            "{units} units on {width} features are {} MB; a head may have {} MB: take fewer units, or pooled features",
+            bytes >> 20,
+            most >> 20
+        );
+    }
     let free = daemon::memory_available();
     if let Some(free) = free
         && needed > free / 10 * 9
