@@ -36,6 +36,8 @@ Examples:
   arcticd check                         test everything from the configuration to the broker
   arcticd --once frame.jpg              classify one frame and print what is in it
   arcticd --once *.jpg --json           the same as JSON, an object a line
+  arcticd train photos/ -o my.head      make a head of folders of photos
+  arcticd eval photos/ --head my.head   measure it
   arcticd backbone bench                time the built-in network on this device
 
 Configuration:
