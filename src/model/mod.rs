@@ -4,6 +4,7 @@
 
 mod backbone;
 pub(crate) mod builtin;
+pub(crate) mod growth;
 mod head;
 pub mod integer;
 #[cfg(test)]
