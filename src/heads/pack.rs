@@ -12,6 +12,7 @@ use crate::cli::Pack;
 use crate::exit_code::ExitCode;
 use crate::model::source::{self, Origin};
 use crate::model::{HeadBackbone, HeadManifest, Label, is_label, is_name};
+use crate::terminal;
 
 /// Largest network that is read, in bytes: a head on flattened features may have 400 MB.
 const MAX_BYTES: u64 = 1 << 30;
@@ -49,7 +50,7 @@ pub fn run(call: &Pack) -> Result<ExitCode> {
     let bundle = Bundle::make(manifest, adopted.onnx, &[real]).with_context(at)?;
     bundle.head().with_context(at)?;
     bundle.save(&call.output)?;
-    print(call, &adopted.notes, bundle.manifest());
+    terminal::print(&words(call, &adopted.notes, bundle.manifest()))?;
     Ok(ExitCode::Ok)
 }
 
@@ -103,8 +104,8 @@ fn name(call: &Pack) -> Result<String> {
     Ok(name)
 }
 
-fn print(call: &Pack, notes: &[String], manifest: &HeadManifest) {
-    println!("{}: {}", call.onnx.display(), notes.join("; "));
+/// What was made of what, a line each.
+fn words(call: &Pack, notes: &[String], manifest: &HeadManifest) -> String {
     let labels = manifest.labels.iter().enumerate().map(|(number, label)| {
         let role = match (label.alert, label.background) {
             (true, _) => format!(" (alerts from {})", label.threshold),
@@ -113,11 +114,16 @@ fn print(call: &Pack, notes: &[String], manifest: &HeadManifest) {
         };
         format!("{number} {}{role}", label.name)
     });
-    println!("labels in the order of its output: {}", labels.collect::<Vec<_>>().join(", "));
+    let mut words = vec![
+        // Names in the network are those of whoever made it.
+        format!("{}: {}", call.onnx.display(), terminal::plain(&notes.join("; "))),
+        format!("labels in the order of its output: {}", labels.collect::<Vec<_>>().join(", ")),
+    ];
     if call.alert.is_empty() {
-        println!("no label is marked with --alert: the trap's [alerts] labels decide, else polar_bear alerts");
+        words.push("no label is marked with --alert: the trap's [alerts] labels decide, else polar_bear alerts".into());
     }
-    let backbone = &manifest.backbone;
-    println!("{}: {} {} for backbone {}", call.output.display(), manifest.name, manifest.version, backbone.id);
-    println!("It is not signed: `arcticd head sign {}` makes traps accept it over the air.", call.output.display());
+    let (backbone, output) = (&manifest.backbone, call.output.display());
+    words.push(format!("{output}: {} {} for backbone {}", manifest.name, manifest.version, backbone.id));
+    words.push(format!("It is not signed: `arcticd head sign {output}` makes traps accept it over the air."));
+    words.join("\n")
 }
