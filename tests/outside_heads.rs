@@ -108,6 +108,24 @@ fn a_head_of_each_tool_is_packed_and_gives_that_tools_probabilities() {
 }
 
 #[test]
+fn what_is_called_empty_is_background_unless_it_alerts_or_another_label_is_named() {
+    let world = World::new();
+    let onnx = fixture("torch_logits").0;
+    let cases: [(&[&str], [bool; 4]); 3] = [
+        (&[], [false, true, false, true]),
+        (&["--alert", "empty"], [false, false, false, true]),
+        (&["--background", "walrus"], [false, false, true, false]),
+    ];
+    for (more, expected) in cases {
+        let packed = world.pack(&onnx, "arctic_fox,empty,walrus,other", more);
+        assert!(packed.status.success(), "{}", text(&packed.stderr));
+        let head = source::head(&Origin::Path(world.path("out.head").into())).unwrap();
+        let background: Vec<bool> = head.manifest().labels.iter().map(|label| label.background).collect();
+        assert_eq!(background, expected, "{more:?}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_refused_in_words_and_writes_nothing() {
     let world = World::new();
     let four = "arctic_fox,polar_bear,walrus,other";
