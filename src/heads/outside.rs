@@ -114,16 +114,19 @@ fn take_vector(graph: &mut Graph, features: usize, notes: &mut Vec<String>) -> R
             ensure!(width == features, misfit(format!("{width} features")));
             graph.declare_shape(&name, &[1, features]);
         }
-        [a, b, c] if a * b * c > 0 => {
+        [a, b, c] if ![a, b, c].contains(&0) => {
+            let values = a.checked_mul(b).and_then(|area| area.checked_mul(c));
+            let values = values
+                .with_context(|| format!("its input `{name}` has the shape {shape:?}, larger than any memory"))?;
             let layout = map_layout(graph, [a, b, c]);
             let (rows, columns, channels) = if layout == Layout::Nhwc { (a, b, c) } else { (b, c, a) };
-            let map = format!("a map of {rows} x {columns} x {channels} = {} values", a * b * c);
+            let map = format!("a map of {rows} x {columns} x {channels} = {values} values");
             let hint = if channels == features {
                 "; it pools the map itself: take the backbone's features before its pooling (pooling = \"flatten\" in its manifest)"
             } else {
                 ""
             };
-            ensure!(a * b * c == features, "{}{hint}", misfit(map));
+            ensure!(values == features, "{}{hint}", misfit(map));
             let vector = unused(graph, "features");
             graph.set_input(&vector, &[1, features])?;
             let shape = unused(graph, "features.shape");
