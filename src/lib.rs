@@ -42,6 +42,7 @@ pub mod pipeline;
 pub mod quantize;
 pub mod replay;
 pub mod report;
+pub mod terminal;
 pub mod train;
 pub mod watch;
 pub mod whole_file;

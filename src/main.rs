@@ -12,12 +12,12 @@ use arcticd::cli::{self, BackboneCommand, Invocation};
 use arcticd::config::{self, Loaded};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::exit_code::ExitCode;
-use arcticd::{check, evaluate, heads, log, once, quantize, replay, train, workshop};
+use arcticd::{check, evaluate, heads, log, once, quantize, replay, terminal, train, workshop};
 
 fn main() -> ProcessExitCode {
     run(Invocation::parse())
         .unwrap_or_else(|error| {
-            eprintln!("arcticd: {error:#}");
+            terminal::complain(format_args!("{error:#}"));
             ExitCode::Failure
         })
         .into()
@@ -56,7 +56,7 @@ fn with_config(path: Option<&Path>, work: impl FnOnce(Loaded) -> Result<ExitCode
     match config::load(path, config::environment()) {
         Ok(loaded) => work(loaded),
         Err(error) => {
-            eprintln!("arcticd: {error}");
+            terminal::complain(error);
             Ok(ExitCode::BadConfig)
         }
     }
@@ -89,7 +89,7 @@ fn daemon(loaded: Loaded) -> Result<ExitCode> {
     match ended {
         Ok(()) => Ok(ExitCode::Ok),
         Err(DaemonError::Config(error)) => {
-            eprintln!("arcticd: {error:#}");
+            terminal::complain(format_args!("{error:#}"));
             Ok(ExitCode::BadConfig)
         }
         Err(DaemonError::Failed(error)) => Err(error),

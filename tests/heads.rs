@@ -341,3 +341,18 @@ fn a_head_by_hand_is_used_unsigned_or_by_an_unknown_key_but_not_if_a_known_key_d
     assert!(head_trusting(&origin, &keys).is_err());
     head(&origin).unwrap();
 }
+
+#[test]
+fn a_head_made_elsewhere_can_not_steer_the_terminal_that_refuses_it() {
+    let desk = Desk::new();
+    desk.unpack();
+    let manifest = fs::read_to_string(desk.path("manifest.json")).unwrap();
+    let mut manifest: Value = serde_json::from_str(&manifest).unwrap();
+    manifest["name"] = "bears\u{1b}]0;owned\u{7}\u{1b}[2J\narcticd: all is well".into();
+    fs::write(desk.path("manifest.json"), manifest.to_string()).unwrap();
+    let refused = desk.arcticd(&["head", "inspect", "."]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("bears\\u{1b}]0;owned\\u{7}"), "{refused:?}");
+    assert!(refused.err.lines().skip(1).all(|line| line.starts_with("  ")), "{refused:?}");
+    assert!(!refused.err.chars().any(|letter| letter.is_control() && letter != '\n'), "{refused:?}");
+}

@@ -49,8 +49,13 @@ impl World {
 
 /// A network of one convolution to `channels` features, with a classification layer behind them.
 fn backbone(channels: usize) -> Vec<u8> {
+    scaled_backbone(channels, 1.0)
+}
+
+/// As [`backbone`], its features `scale` times as large.
+fn scaled_backbone(channels: usize, scale: f32) -> Vec<u8> {
     let mut graph = Graph::empty("backbone", "image", &[1, 3, 32, 32], 13);
-    let weights = (0..channels * 27).map(|index| ((index * 37) % 101) as f32 / 101.0 - 0.45).collect();
+    let weights = (0..channels * 27).map(|index| (((index * 37) % 101) as f32 / 101.0 - 0.45) * scale).collect();
     graph.set_constant("weights", &Constant::f32([channels, 3, 3, 3], weights)).unwrap();
     let dense = (0..channels * 10).map(|index| ((index * 53) % 89) as f32 / 89.0 - 0.5).collect();
     graph.set_constant("dense", &Constant::f32([channels, 10], dense)).unwrap();
@@ -103,6 +108,24 @@ fn a_head_of_each_tool_is_packed_and_gives_that_tools_probabilities() {
 }
 
 #[test]
+fn what_is_called_empty_is_background_unless_it_alerts_or_another_label_is_named() {
+    let world = World::new();
+    let onnx = fixture("torch_logits").0;
+    let cases: [(&[&str], [bool; 4]); 3] = [
+        (&[], [false, true, false, true]),
+        (&["--alert", "empty"], [false, false, false, true]),
+        (&["--background", "walrus"], [false, false, true, false]),
+    ];
+    for (more, expected) in cases {
+        let packed = world.pack(&onnx, "arctic_fox,empty,walrus,other", more);
+        assert!(packed.status.success(), "{}", text(&packed.stderr));
+        let head = source::head(&Origin::Path(world.path("out.head").into())).unwrap();
+        let background: Vec<bool> = head.manifest().labels.iter().map(|label| label.background).collect();
+        assert_eq!(background, expected, "{more:?}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_refused_in_words_and_writes_nothing() {
     let world = World::new();
     let four = "arctic_fox,polar_bear,walrus,other";
@@ -136,6 +159,7 @@ fn what_does_not_fit_is_refused_in_words_and_writes_nothing() {
 fn a_backbone_is_described_with_reasons_and_what_is_written_loads() {
     let world = World::new();
     let network = world.path("backbone.onnx");
+    std::fs::remove_file(world.path("backbone.toml")).unwrap();
     let added = arcticd(&["backbone", "add", &network, "--like", "torchvision"]);
     let words = text(&added.stdout);
     for expected in ["32 x 32", "48", "`pool`", "channels first", "torchvision resizes", "self-test"] {
@@ -144,10 +168,66 @@ fn a_backbone_is_described_with_reasons_and_what_is_written_loads() {
     let manifest = std::fs::read_to_string(world.path("backbone.toml")).unwrap();
     assert!(manifest.contains("torch") && manifest.contains("crop") && manifest.contains("[self_test]"), "{manifest}");
     assert_eq!(source::backbone(&Origin::Path(world.path("backbone.toml").into()), 1).unwrap().features(), 48);
-    let flat = arcticd(&["backbone", "add", &network, "--like", "tutorial-resnet50v2", "--pooling", "flatten"]);
+    let out = world.path("flat.toml");
+    let how = ["--like", "tutorial-resnet50v2", "--pooling", "flatten", "-o", &out];
+    let flat = arcticd(&[&["backbone", "add", &network], &how[..]].concat());
     assert!(flat.status.success(), "{}", text(&flat.stderr));
-    let backbone = source::backbone(&Origin::Path(world.path("backbone.toml").into()), 1).unwrap();
+    let backbone = source::backbone(&Origin::Path(out.into()), 1).unwrap();
     assert_eq!(backbone.features(), 48 * 15 * 15);
+}
+
+#[test]
+fn a_manifest_that_exists_is_not_overwritten() {
+    let world = World::new();
+    let (network, manifest) = (world.path("backbone.onnx"), world.path("backbone.toml"));
+    std::fs::write(&manifest, "# by hand\n").unwrap();
+    let refused = arcticd(&["backbone", "add", &network, "--like", "torchvision"]);
+    let message = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{message}");
+    assert!(message.contains(&manifest) && message.contains("exists") && message.contains("-o"), "{message}");
+    assert_eq!(std::fs::read_to_string(&manifest).unwrap(), "# by hand\n");
+    let elsewhere = world.path("other.toml");
+    assert!(arcticd(&["backbone", "add", &network, "--like", "torchvision", "-o", &elsewhere]).status.success());
+}
+
+#[test]
+fn small_features_are_tested_as_closely_as_large_ones() {
+    let world = World::new();
+    for (name, scale) in [("small", 0.001), ("large", 1000.0)] {
+        let onnx = world.path(&format!("{name}.onnx"));
+        std::fs::write(&onnx, scaled_backbone(48, scale)).unwrap();
+        let added = arcticd(&["backbone", "add", &onnx, "--like", "keras-mobilenetv2"]);
+        assert!(added.status.success(), "{}", text(&added.stderr));
+        let path = world.path(&format!("{name}.toml"));
+        let backbone = source::backbone(&Origin::Path(path.into()), 1).unwrap();
+        let features = backbone.features_of_input(&backbone.probe()).unwrap();
+        let largest = features.iter().fold(0_f32, |largest, value| largest.max(value.abs()));
+        let tolerance = backbone.manifest().self_test.as_ref().unwrap().tolerance;
+        assert!((tolerance / largest - 0.001).abs() < 1e-5, "{name}: {tolerance} of {largest}");
+    }
+}
+
+#[test]
+fn a_reader_that_is_gone_is_an_error_and_no_panic() {
+    let world = World::new();
+    let (network, moved, out) = (world.path("backbone.onnx"), world.path("moved.toml"), world.path("out.head"));
+    let (onnx, four, key) = (fixture("torch_logits").0, "arctic_fox,polar_bear,walrus,other", world.path("field"));
+    let (backbone, secret) = (world.path("backbone.toml"), world.path("field.key"));
+    let calls: [&[&str]; 5] = [
+        &["backbone", "add", "--like", "help"],
+        &["backbone", "add", &network, "--like", "torchvision", "-o", &moved],
+        &["head", "pack", "--onnx", &onnx, "--labels", four, "--backbone", &backbone, "-o", &out],
+        &["head", "new-key", &key, "--no-password"],
+        &["head", "sign", &out, "--key", &secret],
+    ];
+    for call in calls {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = Command::new(parts::BIN).args(call).stdout(writer).output().unwrap();
+        let message = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{call:?}: {message}");
+        assert!(message.contains("standard output") && !message.contains("panicked"), "{call:?}: {message}");
+    }
 }
 
 #[test]
@@ -163,7 +243,8 @@ fn families_are_listed_and_slips_are_named() {
     let slip = arcticd(&["backbone", "add", &network, "--like", "keras-resnet-50v2"]);
     assert!(text(&slip.stderr).contains("keras-resnet50v2"), "{}", text(&slip.stderr));
     assert_eq!(arcticd(&["backbone", "add", "--like", "torchvision"]).status.code(), Some(2));
-    let cut = arcticd(&["backbone", "add", &network, "--like", "torchvision", "--cut", "pol"]);
+    let cut =
+        arcticd(&["backbone", "add", &network, "--like", "torchvision", "--cut", "pol", "-o", &world.path("cut.toml")]);
     assert!(text(&cut.stderr).contains("pool"), "{}", text(&cut.stderr));
     let elsewhere = tempfile::tempdir().unwrap();
     let out = elsewhere.path().join("b.toml");
@@ -192,5 +273,6 @@ fn a_quantized_mobilenet_from_litert_is_added_and_gives_features() {
         assert_eq!(backbone.manifest().output.cut.as_deref(), Some("GlobalAveragePool_101"), "found by itself, too");
         let features = backbone.features_of_input(&backbone.probe()).unwrap();
         assert!(features.len() == 1280 && features.iter().any(|value| *value > 0.0));
+        std::fs::remove_file(folder.path().join("mobilenet.toml")).unwrap();
     }
 }

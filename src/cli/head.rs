@@ -83,7 +83,7 @@ pub struct Pack {
     /// Labels that alert
     #[arg(long, value_name = "LABELS", value_delimiter = ',')]
     pub alert: Vec<String>,
-    /// Labels that are background and never alert [default: other, if it is among the labels]
+    /// Labels that are background and never alert [default: other, background, empty, ... among them]
     #[arg(long, value_name = "LABELS", value_delimiter = ',')]
     pub background: Vec<String>,
     /// Smallest probability that alerts, for all labels (0 to 1)

@@ -14,6 +14,7 @@ use super::{Bundle, TrustedKeys, inspect, keys};
 use crate::classifier::guarded;
 use crate::cli::{HeadCommand, NewKey, Sign};
 use crate::exit_code::ExitCode;
+use crate::terminal;
 
 /// Runs the command.
 ///
@@ -46,9 +47,12 @@ fn new_key(call: &NewKey) -> Result<ExitCode> {
         let _ = fs::remove_file(&secret);
         return Err(error);
     }
-    println!("key {}", pair.id);
-    println!("  {}  signs heads; keep it to yourself, and a copy where it can't be lost", secret.display());
-    println!("  {}  goes to the traps, into /etc/arcticd/trusted_keys", public.display());
+    terminal::print(&format!(
+        "key {}\n  {}  signs heads; keep it to yourself, and a copy where it can't be lost\n  {}  goes to the traps, into /etc/arcticd/trusted_keys",
+        pair.id,
+        secret.display(),
+        public.display()
+    ))?;
     Ok(ExitCode::Ok)
 }
 
@@ -67,10 +71,12 @@ fn sign(call: &Sign) -> Result<ExitCode> {
     bundle.set_signature(signature);
     bundle.save(&call.head)?;
     let manifest = bundle.manifest();
-    println!("{path}: {} {}, sequence {}, signed by key {key}", manifest.name, manifest.version, manifest.sequence);
+    let mut words =
+        format!("{path}: {} {}, sequence {}, signed by key {key}", manifest.name, manifest.version, manifest.sequence);
     if let Some(before) = before {
-        println!("  in place of a signature by key {before}");
+        words.push_str(&format!("\n  in place of a signature by key {before}"));
     }
+    terminal::print(&words)?;
     Ok(ExitCode::Ok)
 }
 

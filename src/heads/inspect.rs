@@ -18,6 +18,7 @@ use crate::exit_code::ExitCode;
 use crate::frame::ContentHash;
 use crate::model::source::{self, Origin};
 use crate::model::{BackboneManifest, Head, HeadManifest};
+use crate::terminal;
 
 /// Everything that is known of a head.
 #[derive(Serialize)]
@@ -64,7 +65,7 @@ impl Check {
 pub fn run(call: &Inspect) -> Result<ExitCode> {
     let (keys, bad) = TrustedKeys::load(&call.trust);
     for key in &bad {
-        eprintln!("arcticd: {key}; the other keys are used");
+        terminal::complain(format_args!("{key}; the other keys are used"));
     }
     let name = call.head.as_ref().map_or("builtin".into(), |path| path.display().to_string());
     let head = match &call.head {

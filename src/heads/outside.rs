@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tract_onnx::pb::{NodeProto, ValueInfoProto};
 use tract_onnx::prelude::*;
 
-use crate::model::{Layout, ScoresOutput};
+use crate::model::{Layout, ScoresOutput, growth};
 use crate::onnx::{Attributes, Constant, Graph, attribute, is_float, sides, title};
 
 /// A head's network, and what became of it in words.
@@ -36,7 +36,7 @@ pub fn adopt(onnx: &[u8], features: usize, labels: usize) -> Result<Outside> {
     choose_output(&mut graph, &mut notes)?;
     take_vector(&mut graph, features, &mut notes)?;
     plain_operators(&mut graph, &mut notes)?;
-    let trial = Trial::run(&graph, features)?;
+    let trial = Trial::run(&graph, features, growth::budget(features, onnx.len()))?;
     let values = trial.values()?;
     let (output, values) = match (values, labels) {
         (1, 2) => (from_one_value(&mut graph, &mut notes)?, 2),
@@ -114,16 +114,19 @@ fn take_vector(graph: &mut Graph, features: usize, notes: &mut Vec<String>) -> R
             ensure!(width == features, misfit(format!("{width} features")));
             graph.declare_shape(&name, &[1, features]);
         }
-        [a, b, c] if a * b * c > 0 => {
+        [a, b, c] if ![a, b, c].contains(&0) => {
+            let values = a.checked_mul(b).and_then(|area| area.checked_mul(c));
+            let values = values
+                .with_context(|| format!("its input `{name}` has the shape {shape:?}, larger than any memory"))?;
             let layout = map_layout(graph, [a, b, c]);
             let (rows, columns, channels) = if layout == Layout::Nhwc { (a, b, c) } else { (b, c, a) };
-            let map = format!("a map of {rows} x {columns} x {channels} = {} values", a * b * c);
+            let map = format!("a map of {rows} x {columns} x {channels} = {values} values");
             let hint = if channels == features {
                 "; it pools the map itself: take the backbone's features before its pooling (pooling = \"flatten\" in its manifest)"
             } else {
                 ""
             };
-            ensure!(a * b * c == features, "{}{hint}", misfit(map));
+            ensure!(values == features, "{}{hint}", misfit(map));
             let vector = unused(graph, "features");
             graph.set_input(&vector, &[1, features])?;
             let shape = unused(graph, "features.shape");
@@ -318,15 +321,16 @@ fn ends_in(graph: &Graph, kind: &str) -> bool {
 struct Trial(Vec<Vec<f32>>);
 
 impl Trial {
-    fn run(graph: &Graph, features: usize) -> Result<Self> {
-        let plan = tract_onnx::onnx()
+    fn run(graph: &Graph, features: usize, budget: usize) -> Result<Self> {
+        let mut model = tract_onnx::onnx()
             .with_ignore_output_shapes(true)
             .with_ignore_value_info(true)
             .model_for_proto_model(&graph.to_proto())
             .and_then(|model| model.with_input_fact(0, f32::fact([1, features]).into()))
-            .and_then(|model| model.into_optimized())
-            .and_then(|model| model.into_runnable())
             .context("the network can't be loaded")?;
+        growth::check("the network", &mut model, budget)?;
+        let plan = model.into_optimized().and_then(|model| model.into_runnable());
+        let plan = plan.context("the network can't be loaded")?;
         let probe = |seed: usize, index: usize| (((index + seed) * 7919) % 97) as f32 / 24.0 - seed as f32 / 2.0;
         let run = |seed| -> Result<Vec<f32>> {
             let vector: Vec<f32> =

@@ -115,6 +115,16 @@ fn a_head_that_pools_itself_says_so_when_the_backbone_has_pooled_already() {
     assert!(message.contains("3 x 3 x 16") && message.contains("flatten"), "{message}");
 }
 
+#[test]
+fn a_map_whose_size_is_beyond_counting_is_refused() {
+    let mut graph = Graph::empty("head", "features", &[1, 1 << 31, 1 << 31, 1 << 31], 13);
+    graph.add_node("Flatten", &["features"], "scores", Vec::new()).unwrap();
+    graph.declare_shape("scores", &[1, 2]);
+    graph.set_outputs(&["scores"]).unwrap();
+    let message = refused(&graph.encode().unwrap(), 1280, 2);
+    assert!(message.contains("2147483648") && message.contains("larger than any memory"), "{message}");
+}
+
 fn by_hand(weights: Vec<f32>, ending: &str) -> Vec<u8> {
     let mut graph = Graph::empty("head", "features", &[1, 2], 13);
     graph.set_constant("weights", &Constant::f32([2, 3], weights)).unwrap();

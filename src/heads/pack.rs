@@ -1,5 +1,7 @@
 //! `arcticd head pack`: a head of a network that was trained elsewhere.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,13 +13,11 @@ use crate::classifier::guarded;
 use crate::cli::Pack;
 use crate::exit_code::ExitCode;
 use crate::model::source::{self, Origin};
-use crate::model::{HeadBackbone, HeadManifest, Label, is_label, is_name};
+use crate::model::{HeadBackbone, HeadManifest, Label, is_background, is_label, is_name};
+use crate::terminal;
 
 /// Largest network that is read, in bytes: a head on flattened features may have 400 MB.
 const MAX_BYTES: u64 = 1 << 30;
-
-/// Label that is background unless something else is said.
-const OTHER: &str = "other";
 
 /// Runs the command.
 ///
@@ -26,7 +26,7 @@ const OTHER: &str = "other";
 pub fn run(call: &Pack) -> Result<ExitCode> {
     let labels = labels(call)?;
     let name = name(call)?;
-    let onnx = read(&call.onnx)?;
+    let onnx = read(&call.onnx, MAX_BYTES)?;
     let origin = match call.backbone.to_str() {
         Some(setting) => Origin::from_setting(setting),
         None => Origin::Path(call.backbone.clone()),
@@ -49,15 +49,17 @@ pub fn run(call: &Pack) -> Result<ExitCode> {
     let bundle = Bundle::make(manifest, adopted.onnx, &[real]).with_context(at)?;
     bundle.head().with_context(at)?;
     bundle.save(&call.output)?;
-    print(call, &adopted.notes, bundle.manifest());
+    terminal::print(&words(call, &adopted.notes, bundle.manifest()))?;
     Ok(ExitCode::Ok)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let of = || format!("network {}", path.display());
-    let size = std::fs::metadata(path).with_context(of)?.len();
-    ensure!(size <= MAX_BYTES, "{}: {size} bytes are more than the {MAX_BYTES} that are read", path.display());
-    std::fs::read(path).with_context(of)
+    let mut bytes = Vec::new();
+    // Pipes and devices have no size that could be asked for.
+    File::open(path).with_context(of)?.take(limit + 1).read_to_end(&mut bytes).with_context(of)?;
+    ensure!(bytes.len() as u64 <= limit, "{}: it has more than the {limit} bytes that are read", of());
+    Ok(bytes)
 }
 
 /// The labels as they were named, with what they do.
@@ -78,9 +80,9 @@ fn labels(call: &Pack) -> Result<Vec<Label>> {
             bail!("{flag} {unknown}: no such label; there are {}", call.labels.join(", "));
         }
     }
-    let is_background = |name: &String| {
+    let background = |name: &String| {
         if call.background.is_empty() {
-            name == OTHER && !call.alert.contains(name)
+            is_background(name) && !call.alert.contains(name)
         } else {
             call.background.contains(name)
         }
@@ -89,7 +91,7 @@ fn labels(call: &Pack) -> Result<Vec<Label>> {
         name: name.clone(),
         alert: call.alert.contains(name),
         threshold,
-        background: is_background(name),
+        background: background(name),
     };
     Ok(call.labels.iter().map(label).collect())
 }
@@ -103,8 +105,8 @@ fn name(call: &Pack) -> Result<String> {
     Ok(name)
 }
 
-fn print(call: &Pack, notes: &[String], manifest: &HeadManifest) {
-    println!("{}: {}", call.onnx.display(), notes.join("; "));
+/// What was made of what, a line each.
+fn words(call: &Pack, notes: &[String], manifest: &HeadManifest) -> String {
     let labels = manifest.labels.iter().enumerate().map(|(number, label)| {
         let role = match (label.alert, label.background) {
             (true, _) => format!(" (alerts from {})", label.threshold),
@@ -113,11 +115,33 @@ fn print(call: &Pack, notes: &[String], manifest: &HeadManifest) {
         };
         format!("{number} {}{role}", label.name)
     });
-    println!("labels in the order of its output: {}", labels.collect::<Vec<_>>().join(", "));
+    let mut words = vec![
+        // Names in the network are those of whoever made it.
+        format!("{}: {}", call.onnx.display(), terminal::plain(&notes.join("; "))),
+        format!("labels in the order of its output: {}", labels.collect::<Vec<_>>().join(", ")),
+    ];
     if call.alert.is_empty() {
-        println!("no label is marked with --alert: the trap's [alerts] labels decide, else polar_bear alerts");
+        words.push("no label is marked with --alert: the trap's [alerts] labels decide, else polar_bear alerts".into());
     }
-    let backbone = &manifest.backbone;
-    println!("{}: {} {} for backbone {}", call.output.display(), manifest.name, manifest.version, backbone.id);
-    println!("It is not signed: `arcticd head sign {}` makes traps accept it over the air.", call.output.display());
+    let (backbone, output) = (&manifest.backbone, call.output.display());
+    words.push(format!("{output}: {} {} for backbone {}", manifest.name, manifest.version, backbone.id));
+    words.push(format!("It is not signed: `arcticd head sign {output}` makes traps accept it over the air."));
+    words.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn no_more_is_read_than_a_network_may_have_even_of_what_has_no_size() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [1; 100]).unwrap();
+        assert_eq!(read(file.path(), 100).unwrap().len(), 100);
+        for path in [file.path(), Path::new("/dev/zero")] {
+            let message = read(path, 99).unwrap_err().to_string();
+            assert!(message.contains("99 bytes") && message.contains(&path.display().to_string()), "{message}");
+        }
+    }
 }

@@ -43,7 +43,7 @@ impl Head {
     /// Loads `onnx` and checks it against `manifest`.
     ///
     /// # Errors
-    /// [`ModelError`] says which of digest, network, operator, shape or output kind failed.
+    /// [`ModelError`] says which of digest, network, operator, size, shape or output kind failed.
     pub fn load(manifest: HeadManifest, onnx: &[u8]) -> Result<Self, ModelError> {
         let what = format!("head {}", title(&manifest));
         let digest = manifest.files.get("head.onnx").map(|file| file.sha256.clone()).unwrap_or_default();
@@ -54,14 +54,16 @@ impl Head {
         super::operators::check(&what, &graph)?;
         let proto = graph.into_proto();
         let output = output_kind(&manifest, &proto)?;
-        let plan = tract_onnx::onnx()
+        let features = manifest.backbone.features;
+        let mut model = tract_onnx::onnx()
             .with_ignore_output_shapes(true)
             .with_ignore_value_info(true)
             .model_for_proto_model(&proto)
-            .and_then(|model| model.with_input_fact(0, f32::fact([1, manifest.backbone.features]).into()))
-            .and_then(|model| model.into_optimized())
-            .and_then(|model| model.into_runnable())
+            .and_then(|model| model.with_input_fact(0, f32::fact([1, features]).into()))
             .map_err(wrong)?;
+        // Optimizing computes what is constant: sizes first.
+        super::growth::check(&what, &mut model, super::growth::budget(features, onnx.len()))?;
+        let plan = model.into_optimized().and_then(|model| model.into_runnable()).map_err(wrong)?;
         let head = Self { manifest, sha256: digest, plan, output };
         head.probe()?;
         Ok(head)

@@ -401,3 +401,22 @@ fn is_trap(text: &str) -> bool {
 pub fn is_label(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
+
+/// Whether a label or a folder with this name holds what is no animal, unless something else is said: `other` and its
+/// like, as camera-trap data sets call it.
+pub fn is_background(label: &str) -> bool {
+    const NAMES: [&str; 11] = [
+        "other",
+        "others",
+        "background",
+        "empty",
+        "none",
+        "blank",
+        "nothing",
+        "negative",
+        "no_animal",
+        "false_trigger",
+        "vegetation",
+    ];
+    NAMES.contains(&label)
+}

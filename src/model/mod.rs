@@ -4,6 +4,7 @@
 
 mod backbone;
 pub(crate) mod builtin;
+pub(crate) mod growth;
 mod head;
 pub mod integer;
 #[cfg(test)]
@@ -22,7 +23,7 @@ pub(crate) use head::energy;
 pub use head::{Head, HeadScores, ScoresOutput};
 pub use manifest::{
     BackboneManifest, Channels, Chunks, FileDigest, HeadBackbone, HeadManifest, Input, Label, Layout, ManifestError,
-    Novelty, NoveltyMethod, Output, Pooling, SelfTest, TrainedOn, is_label, is_name,
+    Novelty, NoveltyMethod, Output, Pooling, SelfTest, TrainedOn, is_background, is_label, is_name,
 };
 pub(crate) use preprocess::normalise;
 pub use preprocess::{Named, Normalisation, Preprocessing};
@@ -160,7 +161,8 @@ impl Model {
     pub fn new(backbone: Backbone, head: Head) -> Result<Self, ModelError> {
         let wanted = &head.manifest().backbone;
         let found = backbone.manifest();
-        if wanted.id != found.id || wanted.sha256 != found.sha256 || wanted.features != backbone.features() {
+        let same = wanted.id == found.id && wanted.sha256.eq_ignore_ascii_case(&found.sha256);
+        if !same || wanted.features != backbone.features() {
             return Err(ModelError::Mismatch {
                 head: head.title(),
                 wants: describe(&wanted.id, &wanted.sha256, wanted.features),

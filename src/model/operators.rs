@@ -1,8 +1,8 @@
 //! What a head's network may be made of.
 //!
-//! A head is a few layers on a vector. It needs no loops, no branches and nothing that makes large tensors out of small
-//! ones, and what a sender can't use, he can't misuse: a head that comes over the air must not be able to hang a trap or
-//! exhaust its memory.
+//! A head is a few layers on a vector. It needs no loops, no branches and no operator that makes a tensor of any size out
+//! of a number, and what a sender can't use, he can't misuse: a head that comes over the air must not be able to hang a
+//! trap or exhaust its memory. How large the tensors become that these operators make, [`super::growth`] bounds.
 
 use super::ModelError;
 use crate::onnx::{Graph, title};

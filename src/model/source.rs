@@ -133,7 +133,8 @@ pub fn model(backbone_origin: &Origin, head_origin: &Origin, threads: usize) -> 
 pub fn backbone_for(origin: &Origin, head: &HeadManifest, engine: Engine) -> Result<Backbone> {
     let manifest = backbone_manifest(origin)?;
     let (wanted, output) = (&head.backbone, &manifest.output);
-    if wanted.sha256 == manifest.sha256 && wanted.features > output.features && output.pooling == Pooling::Average {
+    let same = wanted.sha256.eq_ignore_ascii_case(&manifest.sha256);
+    if same && wanted.features > output.features && output.pooling == Pooling::Average {
         return flattened_backbone(origin, engine);
     }
     backbone_with(origin, engine)

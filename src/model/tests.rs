@@ -119,6 +119,19 @@ fn a_head_of_another_backbone_is_refused_and_both_are_named() {
 }
 
 #[test]
+fn a_digest_in_capital_letters_names_the_same_backbone() {
+    let mut head = HeadManifest::parse(include_bytes!("../../models/default/head/manifest.json")).unwrap();
+    head.backbone.sha256.make_ascii_uppercase();
+    let flat = Backbone::load_flattened(manifest(), ONNX, Engine::threads(1)).unwrap().features();
+    let mut flattened = head.clone();
+    flattened.backbone.features = flat;
+    let backbone = source::backbone_for(&source::Origin::Builtin, &flattened, Engine::threads(1)).unwrap();
+    assert_eq!(backbone.features(), flat);
+    let head = Head::load(head, include_bytes!("../../models/default/head/head.onnx")).unwrap();
+    Model::new(Backbone::load(manifest(), ONNX, 1).unwrap(), head).unwrap();
+}
+
+#[test]
 fn a_head_with_another_number_of_labels_than_its_network_is_refused() {
     let mut manifest = HeadManifest::parse(include_bytes!("../../models/default/head/manifest.json")).unwrap();
     manifest.labels.pop();

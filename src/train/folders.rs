@@ -3,11 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::model::{HeadManifest, Label, is_label};
+use crate::model::{HeadManifest, Label, is_background, is_label};
 use crate::photos::{self, ListError, Listing};
-
-/// Folders of photos of nothing in particular, whatever a head calls its background.
-const BACKGROUND: [&str; 7] = ["other", "background", "empty", "blank", "none", "nothing", "no_animal"];
 
 /// Why folders could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +170,7 @@ impl Labelled {
         let known = |path: &Path, label: &str| {
             let own = labels.iter().position(|known| known == label);
             let alias = || labels.iter().position(|known| Some(known) == background.as_ref());
-            own.or_else(|| BACKGROUND.contains(&label).then(alias).flatten()).ok_or_else(|| FoldersError::NotInHead {
+            own.or_else(|| is_background(label).then(alias).flatten()).ok_or_else(|| FoldersError::NotInHead {
                 path: path.to_owned(),
                 known: labels.join(", "),
                 background: background.clone(),

@@ -12,6 +12,7 @@ use crate::exit_code::ExitCode;
 use crate::model::{Backbone, BackboneManifest, Input, Layout, Output, Pooling, SelfTest};
 use crate::onnx::{Attributes, Graph, is_float, sides, title};
 use crate::quantize::{digest, shape_of};
+use crate::terminal;
 use crate::whole_file;
 
 /// Features that a self-test compares one by one.
@@ -23,7 +24,7 @@ const FIRST: usize = 16;
 /// Names the file and what is wrong with it.
 pub fn run(call: &Add) -> Result<ExitCode> {
     if call.like == "help" {
-        println!("{}", family::list());
+        terminal::print(&family::list())?;
         return Ok(ExitCode::Ok);
     }
     let Some(family) = Family::named(&call.like) else {
@@ -34,10 +35,10 @@ pub fn run(call: &Add) -> Result<ExitCode> {
         );
     };
     let Some(network) = &call.network else {
-        eprintln!(
-            "arcticd: backbone add wants the network, a file: arcticd backbone add FILE.onnx --like {}",
+        terminal::complain(format_args!(
+            "backbone add wants the network, a file: arcticd backbone add FILE.onnx --like {}",
             call.like
-        );
+        ));
         return Ok(ExitCode::Usage);
     };
     let out = Out::at(network, call.output.as_deref())?;
@@ -47,10 +48,10 @@ pub fn run(call: &Add) -> Result<ExitCode> {
     let described = guarded("load", || describe(&onnx, family, call, &out));
     let described = described.map_err(anyhow::Error::from).and_then(|described| described).with_context(at)?;
     whole_file::write_bytes(&out.manifest, described.text.as_bytes())?;
-    for sentence in &described.words {
-        println!("{sentence}");
-    }
-    println!("{} written; set [model] backbone to it, and train a head on it", out.manifest.display());
+    // Names of nodes are those of whoever made the network.
+    let mut words: Vec<String> = described.words.iter().map(|sentence| terminal::plain(sentence)).collect();
+    words.push(format!("{} written; set [model] backbone to it, and train a head on it", out.manifest.display()));
+    terminal::print(&words.join("\n"))?;
     Ok(ExitCode::Ok)
 }
 
@@ -66,6 +67,12 @@ impl Out {
         let file = file.with_context(|| format!("{}: not a file name that a manifest can hold", network.display()))?;
         let manifest = output.map_or_else(|| network.with_extension("toml"), Path::to_owned);
         ensure!(manifest != network, "{}: the manifest would replace the network", manifest.display());
+        // It may hold what somebody has written into it: a licence, a self-test of another machine.
+        ensure!(
+            std::fs::symlink_metadata(&manifest).is_err(),
+            "{} exists already and is not overwritten; remove it, or choose another file with -o",
+            manifest.display()
+        );
         let folder = |path: &Path| {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             std::fs::canonicalize(folder).with_context(|| folder.display().to_string())
@@ -235,6 +242,6 @@ fn self_test(backbone: Backbone) -> Result<SelfTest> {
     );
     let mean = features.iter().sum::<f32>() / features.len() as f32;
     // Float arithmetic in another order differs by some 1e-5 of the largest value.
-    let tolerance = 0.001 * largest.max(1.0);
+    let tolerance = 0.001 * largest;
     Ok(SelfTest { first: features.into_iter().take(FIRST).collect(), mean, tolerance })
 }
