@@ -1,5 +1,6 @@
 //! Photos to feature rows: each read and decoded once, on all processors, and never again while it is in the cache.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -109,6 +110,7 @@ impl Extractor<'_> {
         let mut rows = Rows::new(self.backbone.features());
         rows.reserve(usable * (self.views as usize + 1));
         let data = &mut features.dataset;
+        let mut class_of = Vec::new();
         data.labels = photos.labels.clone();
         for ((path, class), seen) in photos.photos.iter().zip(&photos.class).zip(seen) {
             let seen = match seen {
@@ -129,6 +131,7 @@ impl Extractor<'_> {
                 data.plain.push(view == 0);
             }
             data.photos.push(path.clone());
+            class_of.push(*class);
             features.hashes.push(seen.hash);
             features.thumbs.push(seen.thumb);
             features.kept += usize::from(seen.kept);
@@ -138,7 +141,11 @@ impl Extractor<'_> {
         }
         data.rows = rows;
         let (hashes, thumbs) = (&features.hashes, &features.thumbs);
-        data.cluster = duplicates::groups(thumbs.len(), |a, b| same(hashes, thumbs, a, b));
+        data.cluster =
+            duplicates::groups(thumbs.len(), |a, b| class_of.get(a) == class_of.get(b) && same(hashes, thumbs, a, b));
+        let mut first = HashMap::new();
+        let content = class_of.iter().zip(hashes).enumerate();
+        data.copies = content.map(|(photo, content)| *first.entry(content).or_insert(photo)).collect();
         features
     }
 }
@@ -229,14 +236,26 @@ impl Features {
         labels.filter(|(class, _)| !used(*class)).map(|(_, label)| label.as_str()).collect()
     }
 
-    /// Photos (places in the dataset's) that are, or nearly are, in `other` too: a test on them says little.
+    /// Photos (places in the dataset's) that are in `other` too, or nearly are under the same label: a test on them says
+    /// little.
     pub fn also_in(&self, other: &Self) -> Vec<usize> {
+        let (labels, known_labels) = (self.label_of(), other.label_of());
         let known = |place: usize| {
             let (hash, thumb) = (self.hashes.get(place), self.thumbs.get(place));
+            let mut alike = other.thumbs.iter().zip(&known_labels);
             hash.is_some_and(|hash| other.hashes.contains(hash))
-                || thumb.is_some_and(|thumb| other.thumbs.iter().any(|other| thumb.is_like(other)))
+                || thumb.is_some_and(|thumb| {
+                    alike.any(|(other, label)| labels.get(place) == Some(label) && thumb.is_like(other))
+                })
         };
         (0..self.dataset.photos.len()).filter(|place| known(*place)).collect()
+    }
+
+    /// Of each photo.
+    fn label_of(&self) -> Vec<&str> {
+        let data = &self.dataset;
+        let plain = data.class.iter().zip(&data.plain).filter(|(_, plain)| **plain);
+        plain.map(|(class, _)| data.labels.get(*class).map_or("", String::as_str)).collect()
     }
 
     /// What a head's manifest says of the photos: how many, and sha256 over their sorted content hashes, in hex, a line
