@@ -7,7 +7,7 @@ use super::cross_validation::{Split, splits};
 use super::learner::{self, HeldOut, Learnt};
 use super::metrics::softmax;
 use super::novelty_choice::{self, Known};
-use super::operating_point::{Scored, choose};
+use super::operating_point::{Scored, choose, missed};
 use super::options::{Goal, Layers};
 use super::rows::{Dataset, Rows};
 use super::space::Space;
@@ -220,6 +220,7 @@ pub fn fit(dataset: &Dataset, options: &FitOptions, progress: Progress) -> Resul
     progress("novelty", 1, 1);
 
     let operating_points = operating_points(dataset, &alerts, &held_out, heat, options.goal);
+    notes.extend(operating_points.iter().filter_map(missed));
     notes.extend(operating_points.iter().filter_map(thin_evidence));
     let labels = dataset.labels.iter().enumerate().map(|(place, name)| Label {
         name: name.clone(),
