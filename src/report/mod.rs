@@ -43,8 +43,8 @@ pub struct Report {
     pub cross_validation: Evaluation,
     /// On the test folder, if there is one; nothing was chosen by it.
     pub test: Option<Evaluation>,
-    /// The alert's threshold and what it costs.
-    pub operating_point: Option<OperatingPoint>,
+    /// The threshold of each label that alerts and what it costs.
+    pub operating_points: Vec<OperatingPoint>,
     /// How often it is right when it says p, over held-out photos.
     pub calibration: Calibration,
     /// How well frames unlike all classes are told.
@@ -220,7 +220,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&text).expect("parses");
         assert_eq!(value["cross_validation"]["images"], report.cross_validation.images);
         assert_eq!(
-            value["operating_point"]["curve"].as_array().map(Vec::len),
+            value["operating_points"][0]["curve"].as_array().map(Vec::len),
             Some(report.cross_validation.images as usize)
         );
         assert!(!text.contains("data:image") && value["mistakes"][0]["photo"].is_string());
@@ -231,6 +231,30 @@ mod tests {
         let longest =
             text.split([',', ':', '[', ']', '{', '}']).filter(|part| part.parse::<f64>().is_ok()).map(digits).max();
         assert!(longest.is_some_and(|digits| digits <= 6), "{longest:?}");
+    }
+
+    #[test]
+    fn each_label_that_alerts_is_in_page_text_and_json() {
+        let mut report = sample(4);
+        let second =
+            OperatingPoint { label: "walrus".to_owned(), threshold: 0.32, ..report.operating_points[0].clone() };
+        report.operating_points.push(second);
+        assert!(text(&report).contains("walrus alerts from 0.32 on"), "{}", text(&report));
+        let page = html(&report);
+        for part in [
+            "polar_<wbr>bear found",
+            "walrus found",
+            "walrus alerts from 0.32 on",
+            "walrus from 0.32 on",
+            "The alert: walrus",
+        ] {
+            assert!(page.contains(part), "no {part}");
+        }
+        let ids: Vec<&str> = page.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let unlike: std::collections::HashSet<&&str> = ids.iter().collect();
+        assert_eq!(unlike.len(), ids.len(), "an id twice: {ids:?}");
+        let value: serde_json::Value = serde_json::from_str(&json(&report).expect("writes")).expect("parses");
+        assert_eq!(value["operating_points"][1]["label"], "walrus");
     }
 
     #[test]

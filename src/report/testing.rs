@@ -198,14 +198,14 @@ pub fn sample(count: usize) -> Report {
             })
             .collect(),
         test: Some(evaluation(&labels, &test, threshold)),
-        operating_point: Some(OperatingPoint {
+        operating_points: vec![OperatingPoint {
             label: "polar_bear".to_owned(),
             threshold,
             wanted: "recall of at least 0.95".to_owned(),
             recall: alerts.recall,
             false_alert_rate: alerts.false_alert_rate,
             curve: curve(bear, &held_out),
-        }),
+        }],
         calibration: calibration(&held_out, 1.37),
         novelty: Some(NoveltyFigures {
             method: "mahalanobis".to_owned(),
@@ -242,7 +242,7 @@ pub fn degenerate() -> Vec<Report> {
         epochs: Vec::new(),
         cross_validation: none.clone(),
         test: None,
-        operating_point: None,
+        operating_points: Vec::new(),
         calibration: calibration(&[], 1.0),
         novelty: None,
         mistakes: Vec::new(),
@@ -271,7 +271,7 @@ pub fn degenerate() -> Vec<Report> {
     nonsense.seconds = Seconds { features: f64::NAN, fit: f64::INFINITY };
     nonsense.cross_validation.balanced_accuracy = f64::NAN;
     nonsense.cross_validation.confusion.pop();
-    if let Some(point) = &mut nonsense.operating_point {
+    for point in &mut nonsense.operating_points {
         let curve =
             CurvePoint { threshold: f64::NAN, recall: f64::NAN, precision: f64::NAN, false_alert_rate: f64::NAN };
         point.curve = vec![curve; 3];
@@ -288,7 +288,7 @@ pub fn degenerate() -> Vec<Report> {
     single.map.truncate(1);
     single.epochs.truncate(1);
     single.mistakes.iter_mut().for_each(|mistake| mistake.thumbnail.clear());
-    if let Some(point) = &mut single.operating_point {
+    for point in &mut single.operating_points {
         point.curve.truncate(1);
     }
 
@@ -312,7 +312,7 @@ pub fn hostile() -> Report {
         evaluation.per_class.iter_mut().for_each(|class| class.label = evil.to_owned());
         evaluation.alerts.iter_mut().for_each(|alert| alert.label = evil.to_owned());
     }
-    if let Some(point) = &mut report.operating_point {
+    for point in &mut report.operating_points {
         point.label = evil.to_owned();
         point.wanted = evil.to_owned();
     }

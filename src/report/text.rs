@@ -33,13 +33,11 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
         evaluation(text, "test photos (nothing was chosen by them)", test)?;
     }
     writeln!(text)?;
-    match &report.operating_point {
-        Some(point) => {
-            for sentence in in_words(point, report.test.as_ref()) {
-                writeln!(text, "{sentence}")?;
-            }
-        }
-        None => writeln!(text, "No label alerts.")?,
+    for sentence in report.operating_points.iter().flat_map(|point| in_words(point, report.test.as_ref())) {
+        writeln!(text, "{sentence}")?;
+    }
+    if report.operating_points.is_empty() {
+        writeln!(text, "No label alerts.")?;
     }
     if report.calibration.bins.is_empty() {
         writeln!(text, "Calibration: no held-out photos to measure it on.")?;
@@ -173,7 +171,7 @@ mod tests {
     #[test]
     fn no_false_alert_is_never_called_none_for_ever() {
         let mut report = sample(3);
-        if let Some(point) = &mut report.operating_point {
+        if let Some(point) = report.operating_points.first_mut() {
             point.false_alert_rate = Share { hits: 0, of: 816, share: 0.0, wilson_95: [0.0, 0.0047] };
         }
         let text = text(&report);

@@ -125,6 +125,7 @@ impl Background {
             let photo = dataset.photos.len();
             dataset.photos.push(PathBuf::new());
             dataset.cluster.push(photo);
+            dataset.copies.push(photo);
             dataset.rows.push(row);
             dataset.class.push(place);
             dataset.photo.push(photo);
@@ -182,7 +183,7 @@ mod tests {
         background().add_to(&mut dataset, "other").unwrap();
         assert_eq!(dataset.labels, ["arctic_fox", "other", "walrus"]);
         assert_eq!(dataset.class, [0, 0, 2, 2, 1, 1]);
-        assert_eq!(dataset.cluster, [0, 1, 2, 3, 4, 5]);
+        assert_eq!((&dataset.cluster, &dataset.copies), (&vec![0, 1, 2, 3, 4, 5], &vec![0, 1, 2, 3, 4, 5]));
         assert_eq!(dataset.photos[5], PathBuf::new());
         let other = Background { rows: Rows::new(4), ..background() };
         assert!(matches!(other.add_to(&mut dataset, "other"), Err(BackgroundError::Width { found: 4, wanted: 3 })));

@@ -14,7 +14,8 @@ pub(super) struct Split {
     pub held_out: Vec<usize>,
 }
 
-/// Divides the dataset into `wanted` folds, or fewer where a class has fewer groups of near-duplicates.
+/// Divides the dataset into `wanted` folds, or fewer where a class has fewer groups: near-duplicates, or, where these are
+/// too few, copies ([`Dataset::groups`]).
 ///
 /// # Errors
 /// [`FitError::TooFewPhotos`] if a class has less than two of them: nothing could be held out.
@@ -22,7 +23,8 @@ pub(super) fn splits(dataset: &Dataset, wanted: usize, seed: u64) -> Result<Vec<
     // A group is of the class of the first row met, should a photo and its double be labelled differently.
     let mut class_of = vec![None; dataset.photos.len()];
     let mut photos_of = vec![0_usize; dataset.photos.len()];
-    let group = |row: usize| dataset.photo.get(row).and_then(|photo| dataset.cluster.get(*photo)).copied().unwrap_or(0);
+    let (groups, _) = dataset.groups(wanted);
+    let group = |row: usize| dataset.photo.get(row).and_then(|photo| groups.get(*photo)).copied().unwrap_or(0);
     for (row, class) in dataset.class.iter().enumerate() {
         let group = group(row);
         class_of[group].get_or_insert(*class);
@@ -85,6 +87,30 @@ mod tests {
                     split.held_out.iter().filter(|row| dataset.plain[**row] && dataset.class[**row] == class);
                 assert!((3..=5).contains(&held_out.count()));
             }
+        }
+    }
+
+    #[test]
+    fn a_fixed_cameras_label_is_held_out_photo_by_photo_and_its_copies_together() {
+        let mut dataset = testing::blobs(2, 15, 3, 2, 1);
+        // All of the first label are alike, two of them the same file; the other label has five groups of three.
+        dataset.cluster[..15].fill(0);
+        dataset.copies[4] = 3;
+        (15..30).for_each(|photo| dataset.cluster[photo] = photo / 3 * 3);
+        assert_eq!(dataset.groups(5).1, [0]);
+        let splits = splits(&dataset, 5, 3).unwrap();
+        assert_eq!(splits.len(), 5);
+        for split in splits {
+            let photos = |rows: &[usize]| -> std::collections::HashSet<usize> {
+                rows.iter().map(|row| dataset.photo[*row]).collect()
+            };
+            let (train, held_out) = (photos(&split.train), photos(&split.held_out));
+            assert_eq!(held_out.contains(&3), held_out.contains(&4));
+            assert!((2..=4).contains(&held_out.iter().filter(|photo| **photo < 15).count()));
+            let groups = |photos: &std::collections::HashSet<usize>| -> std::collections::HashSet<usize> {
+                photos.iter().filter(|photo| **photo >= 15).map(|photo| photo / 3).collect()
+            };
+            assert!(groups(&train).is_disjoint(&groups(&held_out)), "near-duplicates are parted only where they must");
         }
     }
 

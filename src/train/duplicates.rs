@@ -83,7 +83,8 @@ impl Thumb {
 }
 
 /// For each photo the first one of its group: `alike(a, b)` of any two photos puts them, and what is alike to either,
-/// together.
+/// together. The caller asks within a label only: a bear in a fixed camera's frame is nearly the empty frame's picture, and
+/// must not make one group of both labels.
 pub fn groups(count: usize, alike: impl Fn(usize, usize) -> bool) -> Vec<usize> {
     let mut first: Vec<usize> = (0..count).collect();
     for later in 0..count {

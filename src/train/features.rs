@@ -1,14 +1,14 @@
 //! Photos to feature rows: each read and decoded once, on all processors, and never again while it is in the cache.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::cache::{Cache, Entry, Keys};
 use super::duplicates::{self, Thumb};
 use super::folders::Labelled;
-use super::{Dataset, Rows, views};
+use super::{Dataset, Rows, parallel, views};
 use crate::classifier::guarded;
 use crate::daemon;
 use crate::frame::{self, ContentHash, Frame, Limits, Scale};
@@ -75,50 +75,36 @@ impl Extractor<'_> {
         let start = Instant::now();
         let run = Run { extractor: self, keys: Keys::of(self.backbone), limits: daemon::limits() };
         let count = photos.photos.len();
-        let mut seen: Vec<Option<Result<Seen, String>>> = (0..count).map(|_| None).collect();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count.max(1));
-        let next = AtomicUsize::new(0);
-        let (sender, receiver) = mpsc::channel();
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                let (sender, run, next) = (sender.clone(), &run, &next);
-                scope.spawn(move || {
-                    while let Some((place, photo)) = take(next, &photos.photos) {
-                        // The receiver outlives the threads.
-                        let _ = sender.send((place, run.look(photo)));
-                    }
-                });
-            }
-            drop(sender);
-            for (done, (place, result)) in receiver.iter().enumerate() {
-                progress.show("photos", done + 1, count);
-                if let Some(slot) = seen.get_mut(place) {
-                    *slot = Some(result);
-                }
-            }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let done = AtomicUsize::new(0);
+        let seen = parallel::map(threads, count, |place| {
+            // A bug in a library must cost this photo only, wherever it shows.
+            let look = || photos.photos.get(place).map_or(Err("no such photo".to_owned()), |photo| run.look(photo));
+            let seen = guarded("features", look).map_err(|error| error.to_string()).flatten();
+            progress.show("photos", done.fetch_add(1, Ordering::Relaxed) + 1, count);
+            seen
         });
+        // The last photo to be counted need not be the last to be shown.
+        progress.show("photos", count, count);
         self.cache.prune();
         let mut features = self.collect(photos, seen);
         features.took = start.elapsed();
         features
     }
 
-    fn collect(&self, photos: &Labelled, seen: Vec<Option<Result<Seen, String>>>) -> Features {
+    fn collect(&self, photos: &Labelled, seen: Vec<Result<Seen, String>>) -> Features {
         let mut features = Features::default();
-        let usable = seen.iter().flatten().filter(|seen| seen.is_ok()).count();
+        let usable = seen.iter().filter(|seen| seen.is_ok()).count();
         let mut rows = Rows::new(self.backbone.features());
         rows.reserve(usable * (self.views as usize + 1));
         let data = &mut features.dataset;
+        let mut class_of = Vec::new();
         data.labels = photos.labels.clone();
         for ((path, class), seen) in photos.photos.iter().zip(&photos.class).zip(seen) {
             let seen = match seen {
-                Some(Ok(seen)) => seen,
-                Some(Err(reason)) => {
+                Ok(seen) => seen,
+                Err(reason) => {
                     features.skipped.push((path.clone(), reason));
-                    continue;
-                }
-                None => {
-                    features.skipped.push((path.clone(), "a bug in a library ended its thread".to_owned()));
                     continue;
                 }
             };
@@ -129,6 +115,7 @@ impl Extractor<'_> {
                 data.plain.push(view == 0);
             }
             data.photos.push(path.clone());
+            class_of.push(*class);
             features.hashes.push(seen.hash);
             features.thumbs.push(seen.thumb);
             features.kept += usize::from(seen.kept);
@@ -138,7 +125,11 @@ impl Extractor<'_> {
         }
         data.rows = rows;
         let (hashes, thumbs) = (&features.hashes, &features.thumbs);
-        data.cluster = duplicates::groups(thumbs.len(), |a, b| same(hashes, thumbs, a, b));
+        data.cluster =
+            duplicates::groups(thumbs.len(), |a, b| class_of.get(a) == class_of.get(b) && same(hashes, thumbs, a, b));
+        let mut first = HashMap::new();
+        let content = class_of.iter().zip(hashes).enumerate();
+        data.copies = content.map(|(photo, content)| *first.entry(content).or_insert(photo)).collect();
         features
     }
 }
@@ -146,12 +137,6 @@ impl Extractor<'_> {
 fn same(hashes: &[ContentHash], thumbs: &[Thumb], a: usize, b: usize) -> bool {
     let alike = || thumbs.get(a).zip(thumbs.get(b)).is_some_and(|(a, b)| a.is_like(b));
     alike() || hashes.get(a) == hashes.get(b)
-}
-
-/// The next photo that no thread has taken yet.
-fn take<'a>(next: &AtomicUsize, photos: &'a [PathBuf]) -> Option<(usize, &'a Path)> {
-    let place = next.fetch_add(1, Ordering::Relaxed);
-    Some((place, photos.get(place)?))
 }
 
 impl Run<'_> {
@@ -195,9 +180,7 @@ impl Run<'_> {
     fn decode(&self, bytes: &[u8]) -> Result<Frame, String> {
         let input = &self.extractor.backbone.manifest().input;
         let scale = Scale::for_resize(input.filter, input.width, input.height);
-        let frame =
-            guarded("decode", || frame::decode(bytes, scale, &self.limits)).map_err(|error| error.to_string())?;
-        frame.map_err(|error| error.to_string())
+        frame::decode(bytes, scale, &self.limits).map_err(|error| error.to_string())
     }
 
     fn plain(&self, frame: &Frame) -> Result<Entry, String> {
@@ -216,8 +199,7 @@ impl Run<'_> {
     }
 
     fn features_of(&self, small: &frame::Pixels) -> Result<Vec<f32>, String> {
-        let features = guarded("classify", || self.extractor.backbone.features_of_input(small));
-        features.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        self.extractor.backbone.features_of_input(small).map_err(|error| error.to_string())
     }
 }
 
@@ -229,14 +211,26 @@ impl Features {
         labels.filter(|(class, _)| !used(*class)).map(|(_, label)| label.as_str()).collect()
     }
 
-    /// Photos (places in the dataset's) that are, or nearly are, in `other` too: a test on them says little.
+    /// Photos (places in the dataset's) that are in `other` too, or nearly are under the same label: a test on them says
+    /// little.
     pub fn also_in(&self, other: &Self) -> Vec<usize> {
+        let (labels, known_labels) = (self.label_of(), other.label_of());
         let known = |place: usize| {
             let (hash, thumb) = (self.hashes.get(place), self.thumbs.get(place));
+            let mut alike = other.thumbs.iter().zip(&known_labels);
             hash.is_some_and(|hash| other.hashes.contains(hash))
-                || thumb.is_some_and(|thumb| other.thumbs.iter().any(|other| thumb.is_like(other)))
+                || thumb.is_some_and(|thumb| {
+                    alike.any(|(other, label)| labels.get(place) == Some(label) && thumb.is_like(other))
+                })
         };
         (0..self.dataset.photos.len()).filter(|place| known(*place)).collect()
+    }
+
+    /// Of each photo.
+    fn label_of(&self) -> Vec<&str> {
+        let data = &self.dataset;
+        let plain = data.class.iter().zip(&data.plain).filter(|(_, plain)| **plain);
+        plain.map(|(class, _)| data.labels.get(*class).map_or("", String::as_str)).collect()
     }
 
     /// What a head's manifest says of the photos: how many, and sha256 over their sorted content hashes, in hex, a line

@@ -156,6 +156,15 @@ fn copies_are_one_group_and_are_found_across_parts() {
     first.class.truncate(2);
     let first = extract(&backbone, &world.cache(), &first, 0);
     assert_eq!(features.also_in(&first), [0, 1, 3]);
+    assert_eq!(features.dataset.copies, [0, 1, 2, 3, 2], "the smaller one is no copy");
+}
+
+#[test]
+fn photos_alike_under_different_labels_are_no_group() {
+    let world = World::new(&[("0.png", png(1, 200)), ("1.png", png(1, 201)), ("2.png", png(1, 202))]);
+    let features = extract(&backbone(), &Cache::none(), &world.photos, 1);
+    assert!(features.thumbs[0].is_like(&features.thumbs[1]));
+    assert_eq!(features.dataset.cluster, [0, 1, 0]);
 }
 
 #[test]

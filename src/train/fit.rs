@@ -7,7 +7,7 @@ use super::cross_validation::{Split, splits};
 use super::learner::{self, HeldOut, Learnt};
 use super::metrics::softmax;
 use super::novelty_choice::{self, Known};
-use super::operating_point::{Scored, choose};
+use super::operating_point::{Scored, choose, missed};
 use super::options::{Goal, Layers};
 use super::rows::{Dataset, Rows};
 use super::space::Space;
@@ -99,12 +99,12 @@ pub enum FitError {
     },
     /// Nothing could be held out.
     #[error(
-        "label {label} has {photos} photo(s) once near-duplicates are joined, and at least 2 are needed (20 to be of use): add photos or take the folder out"
+        "label {label} has {photos} photo(s), copies counted once, and at least 2 are needed (20 to be of use): add photos or take the folder out"
     )]
     TooFewPhotos {
         /// The label.
         label: String,
-        /// Groups of near-duplicates.
+        /// Photos of unlike content.
         photos: usize,
     },
     /// A broken feature.
@@ -182,6 +182,7 @@ pub fn fit(dataset: &Dataset, options: &FitOptions, progress: Progress) -> Resul
     if splits.len() < options.folds as usize {
         notes.push(format!("cross-validation in {} folds: a label has no more photos", splits.len()));
     }
+    notes.extend(alike(dataset, options.folds as usize));
     let plain: Vec<usize> = (0..dataset.class.len()).filter(|row| dataset.plain[*row]).collect();
     let all_rows = matches!(options.layers, Layers::Linear);
     // Views tell the layers more, but novelty is about photos as they are: a space of these alone will do.
@@ -219,6 +220,7 @@ pub fn fit(dataset: &Dataset, options: &FitOptions, progress: Progress) -> Resul
     progress("novelty", 1, 1);
 
     let operating_points = operating_points(dataset, &alerts, &held_out, heat, options.goal);
+    notes.extend(operating_points.iter().filter_map(missed));
     notes.extend(operating_points.iter().filter_map(thin_evidence));
     let labels = dataset.labels.iter().enumerate().map(|(place, name)| Label {
         name: name.clone(),
@@ -276,8 +278,8 @@ fn check(dataset: &Dataset) -> Result<(), FitError> {
         return wrong("not one class, photo and kind a row");
     }
     let photos = dataset.photos.len();
-    if dataset.cluster.len() != photos
-        || dataset.cluster.iter().chain(&dataset.photo).any(|place| *place >= photos)
+    if [dataset.cluster.len(), dataset.copies.len()] != [photos; 2]
+        || dataset.cluster.iter().chain(&dataset.copies).chain(&dataset.photo).any(|place| *place >= photos)
         || dataset.class.iter().any(|class| *class >= dataset.labels.len())
     {
         return wrong("a place that does not exist");
@@ -301,6 +303,19 @@ fn check(dataset: &Dataset) -> Result<(), FitError> {
         }
     }
     Ok(())
+}
+
+/// Says which labels' figures flatter, because near-duplicates had to be held out from each other.
+fn alike(dataset: &Dataset, folds: usize) -> Option<String> {
+    let (_, parted) = dataset.groups(folds);
+    let labels: Vec<&str> = parted.iter().filter_map(|class| dataset.labels.get(*class)).map(String::as_str).collect();
+    (!labels.is_empty()).then(|| {
+        format!(
+            "nearly all photos of {} look alike, as a fixed camera's do: they were held out from their own \
+             near-duplicates, and the figures flatter; test on photos of another place or season",
+            labels.join(", ")
+        )
+    })
 }
 
 /// Places of the labels that alert.

@@ -138,9 +138,25 @@ fn what_can_not_become_a_head_is_refused_with_advice() {
     let other = |dataset: &mut Dataset| dataset.labels = vec!["bear".into(), "other".into()];
     let quiet = FitOptions { alerts: vec!["other".into()], ..plain.clone() };
     assert!(matches!(refused(&other, &quiet), FitError::BackgroundAlert { .. }));
-    let doubles = |dataset: &mut Dataset| dataset.cluster[..6].fill(0);
+    let doubles = |dataset: &mut Dataset| {
+        dataset.cluster[..6].fill(0);
+        dataset.copies[..6].fill(0);
+    };
     assert!(matches!(refused(&doubles, &plain), FitError::TooFewPhotos { photos: 1, .. }));
     assert!(matches!(refused(&|dataset| dataset.class[0] = 9, &plain), FitError::Inconsistent { .. }));
+}
+
+#[test]
+fn photos_of_one_fixed_camera_make_a_head_and_a_note() {
+    let mut dataset = testing::blobs(2, 15, 6, 2, 9);
+    dataset.cluster[..15].fill(0);
+    dataset.cluster[15..].fill(15);
+    let outcome = fitted(&dataset, &FitOptions { folds: 5, ..options(Layers::Linear) });
+    assert_eq!((outcome.folds, outcome.held_out.len()), (5, 30));
+    assert!(outcome.notes.iter().any(|note| note.contains("class_0, class_1 look alike")), "{:?}", outcome.notes);
+    dataset.cluster = dataset.copies.clone();
+    let outcome = fitted(&dataset, &options(Layers::Linear));
+    assert!(!outcome.notes.iter().any(|note| note.contains("alike")), "{:?}", outcome.notes);
 }
 
 #[test]

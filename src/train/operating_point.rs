@@ -8,6 +8,9 @@ use crate::report::{CurvePoint, OperatingPoint};
 /// of the next hundred, new places score lower than known ones, and a missed animal costs more than a false alert.
 const CAP: f64 = 0.5;
 
+/// Lowest threshold: below it, nearly every frame alerts.
+const LEAST: f64 = 1e-4;
+
 /// A held-out row as the threshold sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scored {
@@ -32,20 +35,44 @@ pub(super) fn choose(label: &str, scored: &[Scored], goal: Goal) -> OperatingPoi
         Goal::MaxFalseAlerts(_) => both[0].max(both[1]),
     };
     // What the head's manifest will hold.
-    let threshold = f64::from(threshold as f32);
+    let threshold = f64::from(threshold.max(LEAST) as f32);
     let alerts = |positive: bool| {
         let of = plain.iter().filter(move |row| row.positive == positive);
         let hits = of.clone().filter(|row| f64::from(row.score) >= threshold).count();
         Share::of(hits as u64, of.count() as u64)
     };
+    let (recall, false_alert_rate) = (alerts(true), alerts(false));
+    let reached = match goal {
+        Goal::MinRecall(share) => recall.of == 0 || recall.share >= share.min(1.0) - 1e-9,
+        Goal::MaxFalseAlerts(share) => false_alert_rate.of == 0 || false_alert_rate.share <= share.max(0.0) + 1e-9,
+    };
     OperatingPoint {
         label: label.to_owned(),
         threshold,
-        wanted: goal.to_string(),
-        recall: alerts(true),
-        false_alert_rate: alerts(false),
+        wanted: format!("{goal}{}", if reached { "" } else { MISSED }),
+        recall,
+        false_alert_rate,
         curve: curve(&plain),
     }
+}
+
+/// Said of a goal that no threshold reaches.
+const MISSED: &str = ", which no threshold reaches";
+
+/// Says that a goal was missed: photos of the label and others score all the same, as high or as low as can be.
+pub(super) fn missed(point: &OperatingPoint) -> Option<String> {
+    point.wanted.ends_with(MISSED).then(|| {
+        format!(
+            "{}: wanted was {}; of the held-out photos {} of {} are found at {} of {} false alerts: look at the worst \
+             mistakes for photos in the wrong folder",
+            point.label,
+            point.wanted,
+            point.recall.hits,
+            point.recall.of,
+            point.false_alert_rate.hits,
+            point.false_alert_rate.of
+        )
+    })
 }
 
 /// The threshold that just reaches the goal on these rows.
@@ -67,7 +94,7 @@ fn bound(rows: &[Scored], goal: Goal) -> f64 {
         Goal::MaxFalseAlerts(share) => {
             let negatives = falling(false);
             let allowed = (share.clamp(0.0, 1.0) * negatives.len() as f64 + 1e-9).floor() as usize;
-            let Some(highest) = negatives.get(allowed) else { return 0.0 };
+            let Some(highest) = negatives.get(allowed) else { return LEAST };
             let above = rows.iter().map(|row| row.score).filter(|score| score > highest).fold(1.0, f32::min);
             middle(*highest, above)
         }
@@ -146,6 +173,31 @@ mod tests {
         let mut scored = rows(&[0.49, 0.48], &[0.1, 0.2]);
         scored.push(Scored { score: 0.3, positive: true, plain: false });
         assert!(choose("bear", &scored, Goal::MinRecall(1.0)).threshold <= 0.3);
+    }
+
+    #[test]
+    fn a_goal_missed_because_scores_are_as_high_as_can_be_is_said() {
+        let saturated = rows(&[1.0, 1.0, 0.9], &[1.0, 1.0, 0.2, 0.1]);
+        let point = choose("bear", &saturated, Goal::MaxFalseAlerts(0.25));
+        assert_eq!((point.threshold, point.false_alert_rate.hits), (1.0, 2));
+        assert!(point.wanted.starts_with("at most 25 % false alerts, which no threshold"), "{}", point.wanted);
+        assert!(missed(&point).unwrap_or_default().contains("2 of 4 false alerts"));
+        let point = choose("bear", &saturated, Goal::MaxFalseAlerts(0.5));
+        assert!(point.false_alert_rate.hits == 2 && missed(&point).is_none(), "{point:?}");
+    }
+
+    #[test]
+    fn no_threshold_is_nothing() {
+        for goal in [Goal::MinRecall(1.0), Goal::MinRecall(0.0), Goal::MaxFalseAlerts(1.0), Goal::MaxFalseAlerts(0.0)] {
+            for positives in [&[0.0, 0.0, 1.0][..], &[1e-30, 0.4], &[]] {
+                for negatives in [&[0.0, 0.0][..], &[1.0, 1e-35], &[]] {
+                    let point = choose("bear", &rows(positives, negatives), goal);
+                    assert!((9e-5..=1.0).contains(&point.threshold), "{goal}: {point:?}");
+                }
+            }
+        }
+        let point = choose("bear", &rows(&[0.0, 0.9], &[0.0, 0.1]), Goal::MinRecall(1.0));
+        assert!(missed(&point).is_some_and(|note| note.contains("1 of 2 are found")), "{point:?}");
     }
 
     #[test]

@@ -3,6 +3,9 @@
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 
+use super::learner::is_large;
+use super::space::BLOCK;
+
 /// Which layers are trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layers {
@@ -79,26 +82,90 @@ fn percent(share: f64) -> f64 {
 }
 
 impl Layers {
-    /// Bytes that fitting needs at most beside the program: `rows` rows of `features` features, of which `photos` are
-    /// photos themselves; weights with Adam's two moments, then the file that is made of them.
+    /// As [`Self::training_bytes_on`], on all processors of this machine and in 5 folds.
     pub fn training_bytes(self, features: u64, classes: u64, rows: u64, photos: u64) -> u64 {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        self.training_bytes_on(features, classes, rows, photos, threads, 5)
+    }
+
+    /// Bytes that fitting needs at most beside the program: `rows` rows of `features` features, of which `photos` are
+    /// photos themselves; coordinates, and weights with Adam's two moments, both also for each of the `folds` that are
+    /// fitted at a time on `threads`.
+    pub fn training_bytes_on(
+        self,
+        features: u64,
+        classes: u64,
+        rows: u64,
+        photos: u64,
+        threads: usize,
+        folds: u32,
+    ) -> u64 {
         const FLOAT: u64 = 4;
-        let own = rows.saturating_mul(features).saturating_mul(FLOAT);
-        // Coordinates: as wide as the features or as there are rows; with their Gram matrix in double width.
+        let threads = threads.max(1) as u64;
+        let product = |factors: &[u64]| factors.iter().fold(1, |all: u64, factor| all.saturating_mul(*factor));
+        let own = product(&[rows, features, FLOAT]);
+        // Coordinates: as wide as the features, or as there are rows, then with their Gram matrix: in double width twice
+        // (the sum and its factor), and for each thread a product and the columns that go into it.
         let space = |rows: u64| {
             let side = rows.min(features);
-            rows.saturating_mul(side).saturating_mul(3 * FLOAT).saturating_add(side.saturating_mul(side) * 2 * FLOAT)
+            let coordinates = product(&[rows, side, FLOAT]);
+            if rows >= features {
+                return coordinates;
+            }
+            let at_once = threads.min(features.div_ceil(BLOCK as u64));
+            let products = product(&[at_once, rows.saturating_add(BLOCK as u64), rows, FLOAT]);
+            coordinates.saturating_add(product(&[2, side, side, 2 * FLOAT])).saturating_add(products)
         };
         let layers = match self {
-            // The folds' copies of the coordinates.
-            Self::Linear => space(rows).saturating_mul(2),
+            // The folds' copies of the coordinates: all rows, and the photos among them once more for the curve. One fit
+            // more, on all rows, runs beside the folds; novelty takes the photos after that.
+            Self::Linear => {
+                let at_once = threads.min(u64::from(folds).saturating_add(1));
+                let copies = product(&[at_once, rows.saturating_add(photos), rows.min(features), FLOAT]);
+                space(rows).saturating_add(copies)
+            }
             Self::Mlp { units } => {
+                // A large network's folds are not fitted side by side.
+                let large = is_large(units, usize::try_from(features).unwrap_or(usize::MAX));
+                let at_once = if large { 1 } else { threads.min(u64::from(folds.max(1))) };
                 let units = units as u64;
                 let weights = features.saturating_mul(units).saturating_add(units.saturating_mul(classes));
-                let photos_alone = photos.saturating_mul(features).saturating_mul(2 * FLOAT);
-                weights.saturating_mul(3 * FLOAT).saturating_add(space(photos)).saturating_add(photos_alone)
+                // Photos for the curve, and in the end the rows held out: half of them where there are two folds.
+                let copies = product(&[photos.saturating_add(rows.div_ceil(2)), features, FLOAT]);
+                let fold = product(&[weights, 3 * FLOAT]).saturating_add(copies);
+                space(photos).saturating_add(at_once.saturating_mul(fold))
             }
         };
         own.saturating_add(layers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_grows_with_threads_up_to_what_runs_at_a_time() {
+        let wide = |layers: Layers, threads| layers.training_bytes_on(100_352, 4, 1500, 300, threads, 5);
+        for layers in [Layers::Linear, Layers::Mlp { units: 64 }] {
+            assert!(wide(layers, 2) > wide(layers, 1), "{layers:?}");
+            assert!(wide(layers, 64) > wide(layers, 5), "{layers:?}");
+            assert_eq!(wide(layers, 64), wide(layers, usize::MAX), "{layers:?}");
+        }
+        // 49 blocks of columns at a time, each with a product of 1500 x 1500.
+        assert!(wide(Layers::Linear, 64) - wide(Layers::Linear, 6) >= 43 * 1500 * 1500 * 4);
+        // 103 million weights: three numbers each, once, whatever the threads.
+        let large = wide(Layers::Mlp { units: 1024 }, 1);
+        assert!(large >= 100_352 * 1024 * 12, "{large}");
+        assert!(wide(Layers::Mlp { units: 1024 }, 64) < large + large / 4);
+        let small = |threads| Layers::Mlp { units: 1024 }.training_bytes_on(1280, 4, 1500, 300, threads, 5);
+        assert!(small(5) - small(1) >= 4 * 1280 * 1024 * 12);
+    }
+
+    #[test]
+    fn memory_beyond_all_numbers_is_the_largest() {
+        let most = Layers::Mlp { units: 65_536 }.training_bytes_on(u64::MAX, u64::MAX, u64::MAX, u64::MAX, 9, u32::MAX);
+        assert_eq!(most, u64::MAX);
+        assert_eq!(Layers::Linear.training_bytes_on(0, 0, 0, 0, 0, 0), 0);
     }
 }

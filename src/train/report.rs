@@ -58,7 +58,7 @@ impl Told<'_> {
             epochs: self.outcome.epochs.clone(),
             cross_validation: figures(&held_out),
             test: self.test.map(|(_, judged)| figures(judged)),
-            operating_point: self.outcome.operating_points.first().cloned(),
+            operating_points: self.outcome.operating_points.clone(),
             calibration: self.outcome.calibration.clone(),
             novelty: self.outcome.novelty_figures.clone(),
             mistakes,
@@ -165,13 +165,14 @@ pub(super) fn summary(report: &Report) -> Result<Value> {
     let mut value = serde_json::to_value(evaluation)?;
     if let Some(object) = value.as_object_mut() {
         object.insert("measured_on".into(), measured_on.into());
-        if let Some(point) = &report.operating_point {
-            let cost = json!({
+        let cost = |point: &report::OperatingPoint| {
+            json!({
                 "label": point.label, "threshold": point.threshold, "wanted": point.wanted,
                 "recall": point.recall, "false_alert_rate": point.false_alert_rate,
-            });
-            object.insert("operating_point".into(), cost);
-        }
+            })
+        };
+        let costs: Value = report.operating_points.iter().map(cost).collect();
+        object.insert("operating_points".into(), costs);
     }
     Ok(value)
 }

@@ -92,6 +92,40 @@ pub struct Dataset {
     pub plain: Vec<bool>,
     /// The photos. Packaged background rows have none of their own: their path is empty.
     pub photos: Vec<PathBuf>,
-    /// For each photo the first photo of its near-duplicates (often itself): they stay on one side of a split.
+    /// For each photo the first photo of its label's near-duplicates (often itself): they stay on one side of a split.
     pub cluster: Vec<usize>,
+    /// For each photo the first photo of its label with the very same content (often itself).
+    pub copies: Vec<usize>,
+}
+
+impl Dataset {
+    /// Groups that a split may not part: for each photo the first of its group, and the labels (places) whose
+    /// near-duplicates are parted nevertheless.
+    ///
+    /// These are the labels with fewer than `least` groups of near-duplicates, a fixed camera's as a rule: nearly all
+    /// its frames are alike, and joined they would leave nothing to hold out. Only copies of them stay together.
+    pub(super) fn groups(&self, least: usize) -> (Vec<usize>, Vec<usize>) {
+        let mut class_of = vec![None; self.photos.len()];
+        for (photo, class) in self.photo.iter().zip(&self.class) {
+            if let Some(slot) = class_of.get_mut(*photo) {
+                *slot = Some(*class);
+            }
+        }
+        let named = |groups: &[usize], photo: usize| groups.get(photo).copied().unwrap_or(photo);
+        let count = |groups: &[usize], class: usize| {
+            let own = class_of.iter().enumerate().filter(|(_, own)| **own == Some(class));
+            own.filter(|(photo, _)| named(groups, *photo) == *photo).count()
+        };
+        let parted: Vec<usize> = (0..self.labels.len())
+            .filter(|class| {
+                let joined = count(&self.cluster, *class);
+                joined < least.max(2) && count(&self.copies, *class) > joined
+            })
+            .collect();
+        let group = |(photo, class): (usize, &Option<usize>)| match class {
+            Some(class) if parted.contains(class) => named(&self.copies, photo),
+            _ => named(&self.cluster, photo),
+        };
+        (class_of.iter().enumerate().map(group).collect(), parted)
+    }
 }

@@ -11,7 +11,7 @@ use super::parallel;
 use super::rows::Rows;
 
 /// Columns of raw features that are standardised at a time: bounds the memory, and the sums do not depend on threads.
-const BLOCK: usize = 2048;
+pub(super) const BLOCK: usize = 2048;
 /// Added to the Gram matrix' diagonal, as a share of its mean: equal rows must not stop the factorisation.
 const JITTER: f64 = 3e-6;
 

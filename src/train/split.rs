@@ -17,18 +17,19 @@ impl Features {
     /// Splits off about `share` (0 to 1; 0.2 is usual) of each label's photos, near-duplicates all on one side: what is
     /// left to train on, and the test part.
     ///
-    /// The same photos and seed give the same parts, whatever the files are called. A label whose photos are all
-    /// near-duplicates stays whole in the first part; any other label has a photo in both.
+    /// The same photos and seed give the same parts, whatever the files are called. Where all photos of a label are
+    /// near-duplicates, only copies stay on one side, and [`Self::also_in`] finds the others. A label whose photos are all
+    /// the same stays whole in the first part; any other label has a photo in both.
     pub fn split(mut self, share: f64, seed: u64) -> (Self, Self) {
         let in_test = self.choose(share, seed);
         let is_test = |photo: usize| in_test.get(photo).copied().unwrap_or(false);
         let data = std::mem::take(&mut self.dataset);
-        let Dataset { labels, mut rows, class, photo, plain, photos, cluster } = data;
+        let Dataset { labels, mut rows, class, photo, plain, photos, cluster, copies } = data;
         let test_rows = rows.split_off_where(|row| photo.get(row).is_some_and(|photo| is_test(*photo)));
         let part = |test: bool, rows| {
             let of_part = |photo: &usize| is_test(*photo) == test;
             let kept: Vec<usize> = (0..photos.len()).filter(of_part).collect();
-            // Kept photos keep their order; groups are never cut, so their first is in the same part.
+            // Kept photos keep their order.
             let place = |old: &usize| kept.binary_search(old).unwrap_or_default();
             let row_places: Vec<usize> =
                 photo.iter().enumerate().filter(|(_, photo)| of_part(photo)).map(|(row, _)| row).collect();
@@ -39,7 +40,8 @@ impl Features {
                 photo: pick(&photo, &row_places).iter().map(place).collect(),
                 plain: pick(&plain, &row_places),
                 photos: pick(&photos, &kept),
-                cluster: pick(&cluster, &kept).iter().map(place).collect(),
+                cluster: renamed(&pick(&cluster, &kept)),
+                copies: renamed(&pick(&copies, &kept)),
             };
             let partial = self.partial.iter().filter(|path| dataset.photos.contains(path)).cloned().collect();
             Self {
@@ -66,7 +68,7 @@ impl Features {
             }
         }
         let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (photo, first) in data.cluster.iter().enumerate() {
+        for (photo, first) in data.groups(2).0.iter().enumerate() {
             groups.entry(*first).or_default().push(photo);
         }
         let mut by_class: BTreeMap<usize, Vec<Group>> = BTreeMap::new();
@@ -109,6 +111,12 @@ impl Features {
     }
 }
 
+/// Groups of a part of the photos, named after the first that is there.
+fn renamed(groups: &[usize]) -> Vec<usize> {
+    let mut first = BTreeMap::new();
+    groups.iter().enumerate().map(|(photo, group)| *first.entry(group).or_insert(photo)).collect()
+}
+
 fn pick<T: Clone>(all: &[T], places: &[usize]) -> Vec<T> {
     places.iter().filter_map(|place| all.get(*place)).cloned().collect()
 }
@@ -139,6 +147,7 @@ mod tests {
             }
             data.photos.push(PathBuf::from(format!("{photo}.jpg")));
             data.cluster.push(photos.iter().position(|(_, other)| other == group).unwrap());
+            data.copies.push(photo);
             features.hashes.push(ContentHash::of(&[photo as u8]));
             features.thumbs.push(Thumb::from_gray([0; VALUES]));
         }
@@ -188,9 +197,21 @@ mod tests {
     }
 
     #[test]
-    fn a_label_of_near_duplicates_alone_stays_in_training_and_a_small_one_has_a_photo_in_both() {
-        let photos = [(0, 0), (0, 0), (0, 0), (1, 1), (1, 2)];
+    fn near_duplicates_alone_are_split_and_grouped_anew_in_each_part() {
+        let photos: Vec<(usize, usize)> = (0..20).map(|photo| (photo / 10, photo / 10)).collect();
         let (train, test) = features(&photos).split(0.2, 3);
+        check(&train);
+        check(&test);
+        assert_eq!(train.dataset.cluster, [[0; 8], [8; 8]].concat());
+        assert_eq!(test.dataset.cluster, [0, 0, 2, 2]);
+        assert_eq!(test.dataset.copies, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_label_of_copies_alone_stays_in_training_and_a_small_one_has_a_photo_in_both() {
+        let mut features = features(&[(0, 0), (0, 0), (0, 0), (1, 1), (1, 2)]);
+        features.dataset.copies[..3].fill(0);
+        let (train, test) = features.split(0.2, 3);
         let classes = |part: &Features| part.dataset.class.clone();
         assert_eq!(classes(&train), [0, 0, 0, 0, 0, 0, 1, 1]);
         assert_eq!(classes(&test), [1, 1]);

@@ -18,6 +18,7 @@ pub(super) fn blobs(classes: usize, photos: usize, width: usize, views: usize, s
             let photo = dataset.photos.len();
             dataset.photos.push(format!("{class}/{photo}.jpg").into());
             dataset.cluster.push(photo);
+            dataset.copies.push(photo);
             let own: Vec<f32> = centre.iter().map(|at| at + normal()).collect();
             for view in 0..views {
                 let shift = if view == 0 { 0.0 } else { 0.3 };

@@ -8,20 +8,30 @@ use super::plot::{Axis, Plot, Unit};
 use crate::evaluate::Evaluation;
 use crate::report::numbers::{percent, probability};
 use crate::report::text::{fraction, in_words};
-use crate::report::{CurvePoint, OperatingPoint};
+use crate::report::{CurvePoint, OperatingPoint, Report};
 
 /// Points of a curve that are drawn at most.
 const DRAWN: usize = 600;
 
-/// Both curves with the chosen threshold, and what it comes to in words.
-pub fn alert(point: &OperatingPoint, test: Option<&Evaluation>) -> Markup {
+/// The heading, which names the label where there are several.
+pub fn title(report: &Report, point: &OperatingPoint) -> String {
+    match report.operating_points.len() {
+        0 | 1 => "The alert".to_owned(),
+        _ => format!("The alert: {}", point.label),
+    }
+}
+
+/// Both curves with the chosen threshold, and what it comes to in words; `place` is the point's among all.
+pub fn alert(point: &OperatingPoint, place: usize, test: Option<&Evaluation>) -> Markup {
+    // The first keeps the plain name: a page's ids are unlike each other.
+    let id = |name: &str| if place == 0 { name.to_owned() } else { format!("{name}-{}", place + 1) };
     let words = in_words(point, test);
     let tested = test.and_then(|test| test.alerts.iter().find(|alert| alert.label == point.label));
     html! {
         p.lead { (words.iter().map(|sentence| sentence.trim()).collect::<Vec<_>>().join(" ")) }
         div.cards {
-            (precision_recall(point))
-            (recall_by_false_alerts(point))
+            (precision_recall(point, &id("precision-recall")))
+            (recall_by_false_alerts(point, &id("recall-cost")))
         }
         @if let Some(tested) = tested {
             div.card.plain {
@@ -36,7 +46,7 @@ pub fn alert(point: &OperatingPoint, test: Option<&Evaluation>) -> Markup {
     }
 }
 
-fn precision_recall(point: &OperatingPoint) -> Markup {
+fn precision_recall(point: &OperatingPoint, id: &str) -> Markup {
     let lowest = point.curve.iter().map(|at| at.precision).filter(|value| value.is_finite()).fold(0.9, f64::min);
     let plot = Plot { x: Axis::shares("recall", 0.0), y: Axis::shares("precision", lowest) };
     let curve: Vec<(f64, f64)> = thinned(&point.curve).map(|at| (at.recall, at.precision)).collect();
@@ -48,12 +58,12 @@ fn precision_recall(point: &OperatingPoint) -> Markup {
     };
     card(
         "Precision and recall of the alert",
-        plot.draw("precision-recall", "Precision-recall curve of the alert", &said, marks),
+        plot.draw(id, "Precision-recall curve of the alert", &said, marks),
         html! { "Each point of the line is a threshold, on held-out photos; the ring is the chosen one. Precision depends on how many other photos there are: on a trap there are far more." },
     )
 }
 
-fn recall_by_false_alerts(point: &OperatingPoint) -> Markup {
+fn recall_by_false_alerts(point: &OperatingPoint, id: &str) -> Markup {
     let smallest = 1.0 / point.false_alert_rate.of.max(1) as f64;
     let lowest = point.recall.wilson_95[0].min(0.5);
     let plot = Plot {
@@ -73,7 +83,7 @@ fn recall_by_false_alerts(point: &OperatingPoint) -> Markup {
     };
     card(
         "What recall costs",
-        plot.draw("recall-cost", "Recall against false-alert rate", &said, marks),
+        plot.draw(id, "Recall against false-alert rate", &said, marks),
         html! { "The further up and left, the better. The cross shows the 95 % intervals at the chosen threshold; “0” stands for no false alert at all." },
     )
 }

@@ -17,12 +17,12 @@ pub fn hero(report: &Report) -> Markup {
                 p.sub { (report.layers) " · " (report.backbone) }
                 div.tiles {
                     (balanced(&report.cross_validation, "held-out photos"))
-                    @if let Some(point) = &report.operating_point {
+                    @for point in &report.operating_points {
                         (alert(&point.label, point.threshold, &point.recall, &point.false_alert_rate, "held-out photos"))
                     }
                     @if let Some(test) = &report.test {
                         (balanced(test, "test photos"))
-                        @if let Some(figures) = test.alerts.first() {
+                        @for figures in &test.alerts {
                             (alert(&figures.label, figures.threshold, &figures.recall, &figures.false_alert_rate, "test photos"))
                         }
                     }

@@ -50,8 +50,8 @@ fn page(report: &Report) -> Markup {
                     (tables::notes(&report.notes))
                     (section("Where it is right, and where not", confusion(report)))
                     (section("Label by label", labels(report)))
-                    @if let Some(point) = &report.operating_point {
-                        (section("The alert", alert::alert(point, report.test.as_ref())))
+                    @for (place, point) in report.operating_points.iter().enumerate() {
+                        (section(&alert::title(report, point), alert::alert(point, place, report.test.as_ref())))
                     }
                     (section("Its worst mistakes", mistakes::mistakes(&report.mistakes)))
                     (section("How the photos lie", map::map(report)))

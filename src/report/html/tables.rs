@@ -97,7 +97,7 @@ pub fn made(report: &Report) -> Markup {
             div { dt { "Time" } dd { (short(report.seconds.features)) " s for features, " (short(report.seconds.fit)) " s for all the rest" } }
             div.long { dt { "Held out" } dd { "Each photo was judged by a fit that had not seen it, nor its near-duplicates. The threshold, the penalty and the temperature were chosen on these photos." } }
             @if report.test.is_some() { div.long { dt { "Test" } dd { "Nothing was chosen by the test photos." } } }
-            @if let Some(point) = &report.operating_point {
+            @for point in &report.operating_points {
                 div.long { dt { "Alert" } dd { (name(&point.label)) " from " (probability(point.threshold)) " on; wanted: " (point.wanted) } }
             }
         }
