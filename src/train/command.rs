@@ -11,7 +11,6 @@ use super::background::Background;
 use super::report::{self as story, Told};
 use super::{
     Cache, Extractor, FalseAlerts, Features, FitOptions, Folders, Goal, Labelled, Layers, Outcome, bytes_needed, fit,
-    is_background,
 };
 use crate::classifier::{guarded, rfc3339};
 use crate::cli::Train;
@@ -20,7 +19,7 @@ use crate::evaluate::Judged;
 use crate::exit_code::ExitCode;
 use crate::heads::{self, Bundle};
 use crate::model::source::{self, Origin};
-use crate::model::{Backbone, Head, HeadBackbone, HeadManifest, is_name};
+use crate::model::{Backbone, Head, HeadBackbone, HeadManifest, is_background, is_name};
 use crate::quantize::Progress;
 use crate::report;
 use crate::whole_file;

@@ -12,7 +12,7 @@ use super::options::{Goal, Layers};
 use super::rows::{Dataset, Rows};
 use super::space::Space;
 use crate::evaluate::Judged;
-use crate::model::{Label, Novelty, is_label};
+use crate::model::{Label, Novelty, is_background, is_label};
 use crate::onnx::OnnxError;
 use crate::report::{self, Calibration, Epoch, NoveltyFigures, OperatingPoint};
 
@@ -150,24 +150,6 @@ pub enum FitError {
     /// The network could not be written.
     #[error("the trained layers can't be written as ONNX: {0}")]
     Encode(#[from] OnnxError),
-}
-
-/// Labels that mean `no animal we look for`: they never alert.
-pub fn is_background(label: &str) -> bool {
-    const NAMES: [&str; 11] = [
-        "other",
-        "others",
-        "background",
-        "empty",
-        "none",
-        "blank",
-        "nothing",
-        "negative",
-        "no_animal",
-        "false_trigger",
-        "vegetation",
-    ];
-    NAMES.contains(&label)
 }
 
 /// Fits a head. Same dataset, options and machine: same bytes.

@@ -40,7 +40,7 @@ mod views;
 
 pub use cache::Cache;
 pub use features::{Extractor, Features, bytes_needed};
-pub use fit::{FitError, FitOptions, Outcome, Progress, fit, is_background};
+pub use fit::{FitError, FitOptions, Outcome, Progress, fit};
 pub use folders::{Folders, FoldersError, Labelled};
 pub use options::{FalseAlerts, Goal, Layers};
 pub use rows::{Dataset, Rows};
