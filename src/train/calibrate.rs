@@ -6,7 +6,7 @@ use super::metrics::{class_weights, cross_entropy};
 
 /// Temperatures tried. Where the held-out photos are all named rightly, any lower one looks better still, but says more
 /// than so few photos can know: probabilities became 0 and 1.
-const RANGE: (f64, f64) = (0.5, 20.0);
+const RANGE: (f64, f64) = (0.2, 20.0);
 
 /// The temperature with the least held-out log loss, classes counted alike, against smoothed targets (Platt,
 /// Probabilistic Outputs for Support Vector Machines, 1999): `n` photos of a class, all named rightly, show no more than

@@ -207,9 +207,10 @@ fn check_memory(call: &Train, backbone: &Backbone, folders: &Folders) -> Result<
     let width = backbone.features();
     let rows = photos as u64 * (u64::from(call.views) + 1);
     let classes = folders.train.labels.len() as u64;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let needed = call
         .layers
-        .training_bytes(width as u64, classes, rows, photos as u64)
+        .training_bytes(width as u64, classes, rows, photos as u64, threads, call.folds)
         .saturating_add(bytes_needed(photos, call.views, width))
         .saturating_add(bytes_needed(tests, 0, width));
     if let Layers::Mlp { units } = call.layers {

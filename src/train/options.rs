@@ -82,16 +82,10 @@ fn percent(share: f64) -> f64 {
 }
 
 impl Layers {
-    /// As [`Self::training_bytes_on`], on all processors of this machine and in 5 folds.
-    pub fn training_bytes(self, features: u64, classes: u64, rows: u64, photos: u64) -> u64 {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        self.training_bytes_on(features, classes, rows, photos, threads, 5)
-    }
-
     /// Bytes that fitting needs at most beside the program: `rows` rows of `features` features, of which `photos` are
     /// photos themselves; coordinates, and weights with Adam's two moments, both also for each of the `folds` that are
     /// fitted at a time on `threads`.
-    pub fn training_bytes_on(
+    pub fn training_bytes(
         self,
         features: u64,
         classes: u64,
@@ -146,7 +140,7 @@ mod tests {
 
     #[test]
     fn memory_grows_with_threads_up_to_what_runs_at_a_time() {
-        let wide = |layers: Layers, threads| layers.training_bytes_on(100_352, 4, 1500, 300, threads, 5);
+        let wide = |layers: Layers, threads| layers.training_bytes(100_352, 4, 1500, 300, threads, 5);
         for layers in [Layers::Linear, Layers::Mlp { units: 64 }] {
             assert!(wide(layers, 2) > wide(layers, 1), "{layers:?}");
             assert!(wide(layers, 64) > wide(layers, 5), "{layers:?}");
@@ -158,14 +152,14 @@ mod tests {
         let large = wide(Layers::Mlp { units: 1024 }, 1);
         assert!(large >= 100_352 * 1024 * 12, "{large}");
         assert!(wide(Layers::Mlp { units: 1024 }, 64) < large + large / 4);
-        let small = |threads| Layers::Mlp { units: 1024 }.training_bytes_on(1280, 4, 1500, 300, threads, 5);
+        let small = |threads| Layers::Mlp { units: 1024 }.training_bytes(1280, 4, 1500, 300, threads, 5);
         assert!(small(5) - small(1) >= 4 * 1280 * 1024 * 12);
     }
 
     #[test]
     fn memory_beyond_all_numbers_is_the_largest() {
-        let most = Layers::Mlp { units: 65_536 }.training_bytes_on(u64::MAX, u64::MAX, u64::MAX, u64::MAX, 9, u32::MAX);
+        let most = Layers::Mlp { units: 65_536 }.training_bytes(u64::MAX, u64::MAX, u64::MAX, u64::MAX, 9, u32::MAX);
         assert_eq!(most, u64::MAX);
-        assert_eq!(Layers::Linear.training_bytes_on(0, 0, 0, 0, 0, 0), 0);
+        assert_eq!(Layers::Linear.training_bytes(0, 0, 0, 0, 0, 0), 0);
     }
 }
