@@ -4,6 +4,8 @@
 //! matrix, and a few kilobytes of such nodes would fill any memory. Their shapes follow from those of the input and of
 //! the weights, so they are worked out node by node, each one before tract computes what is constant.
 
+use std::collections::HashMap;
+
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceModel};
 use tract_onnx::tract_hir::internal::{DatumType, InferenceFact};
@@ -34,14 +36,17 @@ pub(crate) fn check(what: &str, model: &mut InferenceModel, budget: usize) -> Re
     let wrong = |error: TractError| ModelError::Network { what: what.to_owned(), reason: format!("{error:#}") };
     let refused = |problem: String| ModelError::Shape { what: what.to_owned(), problem };
     let mut made = 0_usize;
+    let mut wide = Typed { model: TypedModel::default(), mapping: HashMap::new(), budget };
     for id in model.eval_order().map_err(wrong)? {
         // The input and the weights lie in the manifest and the file.
         if model.node(id).inputs.is_empty() {
+            wide.grow(model, id).map_err(wrong)?;
             continue;
         }
         // `InferenceConcat` is tract's word for ONNX's.
         let (name, operator) = (model.node(id).name.clone(), model.node(id).op.name().replacen("Inference", "", 1));
-        for fact in facts(model, id, false).map_err(wrong)? {
+        let known = facts(model, id, false).map_err(wrong)?;
+        for (place, fact) in known.into_iter().enumerate() {
             let shape = fact.shape.as_concrete_finite().map_err(wrong)?.ok_or_else(|| {
                 refused(format!(
                     "the size of what node `{name}` ({operator}) makes can't be told before it runs; export the network with fixed shapes"
@@ -57,12 +62,70 @@ pub(crate) fn check(what: &str, model: &mut InferenceModel, budget: usize) -> Re
             if fact.datum_type.concretize() == Some(DatumType::String) {
                 return Err(refused(format!("node `{name}` ({operator}) makes text")));
             }
+            model.set_outlet_fact(OutletId::new(id, place), fact).map_err(wrong)?;
+        }
+        // Operators are made of simpler ones, and their rules do not tell all: a PRelu's slope may be wider than its input.
+        let in_node = |error: TractError| wrong(error.context(format!("node `{name}` ({operator})")));
+        let results = wide.grow(model, id).map_err(in_node)?;
+        if let Some(shape) = results {
+            return Err(refused(format!(
+                "node `{name}` ({operator}) makes a tensor of shape {shape} on its way, which is no head's"
+            )));
         }
         for (place, fact) in facts(model, id, true).map_err(wrong)?.into_iter().enumerate() {
             model.set_outlet_fact(OutletId::new(id, place), fact).map_err(wrong)?;
         }
+        wide.keep_constants(model, id).map_err(wrong)?;
     }
     Ok(())
+}
+
+/// The simpler operators that those of the file are made of, with their shapes, as far as they were looked at. Nothing
+/// but constants of a few values is computed as they are put together.
+struct Typed {
+    model: TypedModel,
+    mapping: HashMap<OutletId, OutletId>,
+    budget: usize,
+}
+
+impl Typed {
+    /// Adds a node; the shape that is larger than the budget, or another than the node's result should have.
+    fn grow(&mut self, source: &InferenceModel, id: usize) -> TractResult<Option<String>> {
+        let node = source.node(id);
+        let before = self.model.nodes().len();
+        let results = node.op.to_typed(source, node, &mut self.model, &self.mapping)?;
+        let made = self.model.nodes().iter().skip(before);
+        for fact in made.flat_map(|node| node.outputs.iter().map(|output| &output.fact)) {
+            let values = fact
+                .shape
+                .as_concrete()
+                .and_then(|shape| shape.iter().try_fold(1_usize, |product, side| product.checked_mul(*side)));
+            if !node.inputs.is_empty() && values.is_none_or(|values| values > self.budget) {
+                return Ok(Some(format!("{:?}", fact.shape)));
+            }
+        }
+        for (place, result) in results.iter().enumerate() {
+            let outlet = OutletId::new(id, place);
+            let (found, expected) = (self.model.outlet_fact(*result)?, source.outlet_fact(outlet)?);
+            let expected = expected.shape.as_concrete_finite()?;
+            if !node.inputs.is_empty() && found.shape.as_concrete() != expected.as_deref() {
+                return Ok(Some(format!("{:?}", found.shape)));
+            }
+            self.mapping.insert(outlet, *result);
+        }
+        Ok(None)
+    }
+
+    /// Puts what was computed of a node in its place, as operators behind it may need the values.
+    fn keep_constants(&mut self, source: &InferenceModel, id: usize) -> TractResult<()> {
+        for (place, output) in source.node(id).outputs.iter().enumerate() {
+            if let Some(value) = output.fact.value.concretize() {
+                let constant = self.model.add_const(format!("computed {id} {place}"), value)?;
+                self.mapping.insert(OutletId::new(id, place), constant);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What is known of the results of a node by its operator's rules alone, or, with `values`, by computing it, too, if all
@@ -178,6 +241,23 @@ mod tests {
         graph.add_node("Gather", &["features", "places"], "rows", vec![attribute::int("axis", 0)]).unwrap();
         let message = refused((graph, "rows".into()));
         assert!(message.contains("(Gather)") && message.contains("[5000, 1280]"), "{message}");
+    }
+
+    #[test]
+    fn what_an_operator_makes_on_its_way_is_refused_too() {
+        for constant in [false, true] {
+            for operator in ["PRelu", "Clip"] {
+                let mut graph = graph();
+                graph.set_constant("slope", &Constant::f32([2000, 1], vec![0.5; 2000])).unwrap();
+                graph.set_constant("row", &Constant::f32([1, 2000], vec![0.5; 2000])).unwrap();
+                let from = if constant { "row" } else { "features" };
+                graph.add_node(operator, &[from, "slope"], "bent", vec![]).unwrap();
+                graph.add_node("ReduceMean", &["bent"], "one", vec![attribute::int("keepdims", 0)]).unwrap();
+                graph.add_node("Mul", &["features", "one"], "all", vec![]).unwrap();
+                let message = refused((graph, "all".into()));
+                assert!(message.contains("node `bent`"), "{operator} {constant}: {message}");
+            }
+        }
     }
 
     #[test]
