@@ -229,7 +229,7 @@ fn what_cannot_be_done_is_refused_before_any_work_with_what_to_do() {
         (with(&["card", "--camtrap-dp", "card"]), "card is not empty and no package of arcticd's"),
         (vec!["card", "--megadetector", "no/such/folder/md.json"], "md.json can't be written"),
         (vec!["card", "--megadetector", "full"], "may this user write there?: it is a folder"),
-        (vec!["card", "--head", "no-such-head"], "no-such-head/manifest.json"),
+        (vec!["card", "--head", "no-such-head"], "head no-such-head: it can't be read"),
     ] {
         let output = replay(&world, &arguments);
         assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{arguments:?}: {}", output.stderr);

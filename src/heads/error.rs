@@ -11,7 +11,7 @@ use crate::model::{ManifestError, ModelError};
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// Reading failed.
-    #[error("it can't be read: {source}")]
+    #[error("it can't be read")]
     Read {
         /// Why.
         source: io::Error,
@@ -25,7 +25,7 @@ pub enum BundleError {
         source: io::Error,
     },
     /// A file could not be written.
-    #[error("{} can't be written: {source}", path.display())]
+    #[error("{} can't be written", path.display())]
     Write {
         /// The file.
         path: PathBuf,

@@ -122,10 +122,12 @@ impl DemoHead {
 /// As [`DemoHead::fit`] and [`DemoHead::write_to`].
 pub fn cached(cache: &Path) -> Result<PathBuf> {
     // What a head depends on, so that a changed scene can't meet an old head.
-    const RECIPE: [&str; 8] = [
+    const RECIPE: [&str; 10] = [
         include_str!("mod.rs"),
+        include_str!("../../../src/train/calibrate.rs"),
         include_str!("../../../src/train/fit.rs"),
         include_str!("../../../src/train/linear.rs"),
+        include_str!("../../../src/train/operating_point.rs"),
         include_str!("../scenes/mod.rs"),
         include_str!("../scenes/animals.rs"),
         include_str!("../scenes/background.rs"),
@@ -207,6 +209,7 @@ fn dataset(backbone: &Backbone, examples: &[Example]) -> Result<Dataset> {
         dataset.plain.push(true);
         dataset.photos.push(PathBuf::from(format!("{photo}.jpg")));
         dataset.cluster.push(photo);
+        dataset.copies.push(photo);
     }
     Ok(dataset)
 }
