@@ -224,7 +224,8 @@ fn a_resnet50v2_from_keras_that_we_quantized_gives_the_same_features_here_and_in
         Layout::Nhwc => ("pooling = \"average\"\nlayout = \"nhwc\"\nfeatures = 2048", true),
         Layout::Nchw => ("pooling = \"average\"\nlayout = \"nchw\"\nfeatures = 2048", false),
     };
-    let network = Network { file, layout: "nhwc", output, tensor: None };
+    let layout = if made.input.layout == Layout::Nhwc { "nhwc" } else { "nchw" };
+    let network = Network { file, layout, output, tensor: None };
     assert_same_features(&network, 16, |map| averaged(&map, channels_last));
 }
 
