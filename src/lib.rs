@@ -10,7 +10,7 @@
 //! * [`mqtt`] drains the queue to the broker, an entry gone only on its own acknowledgement; without a broker
 //!   [`console`] prints it.
 //!
-//! Beside the walk: [`heads`] is a head as it travels, signed and checked; [`onnx`] is a network file as a graph. At a desk,
+//! Beside the walk: [`accept`] takes pushed heads, tries them beside the one in service and rolls bad ones back; [`heads`] is a head as it travels, signed and checked; [`onnx`] is a network file as a graph. At a desk,
 //! never in the daemon: [`train`] fits a head and [`report`] shows how it went, [`evaluate`] measures one, [`replay`] looks
 //! at a card full of frames, [`quantize`] and [`workshop`] work on backbones; [`photos`] finds what they look at.
 //!
@@ -18,6 +18,7 @@
 //! [`pipeline`] is the daemon's worker around it; [`daemon`] starts and stops everything; [`health`] is what it knows of
 //! itself. At the door stand [`cli`], [`config`], [`check`], [`log`] and [`exit_code`].
 
+pub mod accept;
 pub mod check;
 pub mod classifier;
 pub mod cli;

@@ -42,6 +42,9 @@ pub struct Config {
     /// name, lowered to that alphabet.
     #[schemars(extend("pattern" = "^[a-z0-9-]+$", "not" = { "enum": ["group", "fleet"] }))]
     pub trap: Option<String>,
+    /// Groups that this trap belongs to, `[a-z0-9-]+`: heads can be pushed to all traps of a group at once.
+    #[schemars(extend("items" = { "type": "string", "pattern": "^[a-z0-9-]+$" }))]
+    pub groups: Vec<String>,
     /// Where frames come from.
     pub capture: Capture,
     /// Where the journal lives.
@@ -54,6 +57,8 @@ pub struct Config {
     pub mqtt: Mqtt,
     /// The durable queue between detection and broker.
     pub outbox: Outbox,
+    /// Which pushed heads are taken, and how they are tried.
+    pub heads: Heads,
     /// What the daemon says about itself.
     pub log: Log,
 }
@@ -236,6 +241,38 @@ pub struct Outbox {
     pub max_entries: u64,
 }
 
+/// Which pushed heads are taken, and how they are tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Heads {
+    /// minisign public keys that heads may be signed with: files, and folders of `.pub` files, read anew for each head. A
+    /// key is revoked by removing its file.
+    pub trusted_keys: Vec<PathBuf>,
+    /// Folder of signed `.head` files put there by hand; each is proven and tried like a pushed one.
+    #[schemars(length(min = 1))]
+    pub directory: PathBuf,
+    /// Largest head that is taken, in bytes of network and canaries (4096 to 1073741824).
+    #[schemars(range(min = 4_096, max = 1_073_741_824))]
+    pub max_bytes: u64,
+    /// How far a head's sequence may lie above the highest so far (1 to 1000000000): a stolen key can't use up all numbers
+    /// at once.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub max_jump: u64,
+    /// Frames that a new head looks at unheard before its trial (0 to 1000000).
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub shadow_frames: u64,
+    /// Frames of a trial, in which the alerts of the old head and the new one both go out (1 to 1000000).
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub trial_frames: u64,
+    /// Confident alerts of the old head that the new one must have confirmed before it serves alone (0 to 1000). Until
+    /// then the trial goes on. Not asked where the two heads have no alerting label in common.
+    #[schemars(range(min = 0, max = 1_000))]
+    pub trial_alerts: u64,
+    /// Largest part of a trial's frames on which the heads may disagree whether to alert (0 to 1).
+    #[schemars(range(min = 0, max = 1))]
+    pub max_disagreement: f32,
+}
+
 /// What the daemon says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -326,6 +363,21 @@ impl Default for Mqtt {
 impl Default for Outbox {
     fn default() -> Self {
         Self { max_entries: 100_000 }
+    }
+}
+
+impl Default for Heads {
+    fn default() -> Self {
+        Self {
+            trusted_keys: vec!["/etc/arcticd/trusted_keys".into()],
+            directory: "/etc/arcticd/heads".into(),
+            max_bytes: 8 << 20,
+            max_jump: 1_000,
+            shadow_frames: 0,
+            trial_frames: 50,
+            trial_alerts: 1,
+            max_disagreement: 0.5,
+        }
     }
 }
 

@@ -92,6 +92,18 @@ pub fn read_head_of<R: Read>(mut reader: R) -> Result<Sealed<R>, BundleError> {
     Ok(Sealed { signature, manifest, rest: reader })
 }
 
+/// As [`read_head_of`], of a signature and a manifest that came alone.
+///
+/// # Errors
+/// [`BundleError`] if the signature is none.
+pub fn seal(signature: &[u8], manifest: Vec<u8>) -> Result<Sealed<io::Empty>, BundleError> {
+    let signature = if signature.is_empty() { None } else { Some(Signature::parse_exact(signature)?) };
+    if manifest.len() as u64 > MAX_MANIFEST {
+        return Err(BundleError::TooLarge { entry: MANIFEST, bytes: manifest.len() as u64, limit: MAX_MANIFEST });
+    }
+    Ok(Sealed { signature, manifest, rest: io::empty() })
+}
+
 impl<R> Sealed<R> {
     /// The signature, unless the head is unsigned.
     pub fn signature(&self) -> Option<&Signature> {
@@ -123,12 +135,45 @@ impl<R> Sealed<R> {
     }
 }
 
-impl<R: Read> Opened<R> {
+impl<R> Opened<R> {
     /// What the head says of itself.
     pub fn manifest(&self) -> &HeadManifest {
         &self.manifest
     }
 
+    /// The manifest's exact bytes: what is signed.
+    pub fn manifest_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The signature, unless the head is unsigned.
+    pub fn signature(&self) -> Option<&Signature> {
+        self.signature.as_ref()
+    }
+
+    /// Bytes of the files that belong to it, together.
+    pub fn total(&self) -> u64 {
+        self.manifest.files.values().fold(0, |sum, file| sum.saturating_add(file.size))
+    }
+
+    /// Joins it with its files, which came as one row of bytes: the network and behind it the canaries.
+    ///
+    /// # Errors
+    /// [`BundleError`] for files of other sizes or digests.
+    pub fn join(self, mut row: Vec<u8>) -> Result<Bundle, BundleError> {
+        let size = |entry| self.manifest.files.get(entry).ok_or_else(|| wrong("files", "do not list an entry"));
+        let (network, canaries) = (size(NETWORK)?, size(CANARIES)?);
+        let seam = usize::try_from(network.size).unwrap_or(usize::MAX).min(row.len());
+        let rest = row.split_off(seam);
+        check_digest(NETWORK, &row, network)?;
+        check_digest(CANARIES, &rest, canaries)?;
+        check_size(CANARIES, &rest, canaries::MAX_BYTES)?;
+        let Self { signature, bytes, manifest, .. } = self;
+        Ok(Bundle { signature, bytes, manifest, network: row, canaries: rest })
+    }
+}
+
+impl<R: Read> Opened<R> {
     /// Reads the rest of the bundle and compares it with the manifest.
     ///
     /// # Errors
@@ -225,6 +270,11 @@ impl Bundle {
     /// The bytes of `canaries.bin`.
     pub fn canaries(&self) -> &[u8] {
         &self.canaries
+    }
+
+    /// The row of bytes that is sent in pieces: the network and behind it the canaries.
+    pub fn row(&self) -> Vec<u8> {
+        [self.network.as_slice(), &self.canaries].concat()
     }
 
     /// Takes the bundle apart: signature, manifest, its exact bytes, network, canaries.

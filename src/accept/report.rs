@@ -1,0 +1,201 @@
+//! What a trap says on `head/state`, retained: which heads it has, and how far the last offer came.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::frame::ContentHash;
+
+/// How far a head has come. On disk before the step's work begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Its manifest is signed by a trusted key and it may come in.
+    Offered,
+    /// Pieces are coming in.
+    Receiving,
+    /// All pieces are here and are those of the manifest.
+    Verified,
+    /// It lies whole in the store.
+    Staged,
+    /// This machine computes with it what its maker's did.
+    CanariesPassed,
+    /// It looks at each frame beside the head in service, and nobody hears it.
+    Shadow,
+    /// Both look at each frame; what either calls an alert is one.
+    Trial,
+    /// It is in service alone.
+    Active,
+    /// It never came into service.
+    Rejected,
+    /// It was tried or in service and is so no more.
+    RolledBack,
+    /// A later head came before it was decided.
+    Superseded,
+}
+
+impl Step {
+    /// Whether nothing more happens to this head by itself.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Active | Self::Rejected | Self::RolledBack | Self::Superseded)
+    }
+
+    /// As in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Offered => "offered",
+            Self::Receiving => "receiving",
+            Self::Verified => "verified",
+            Self::Staged => "staged",
+            Self::CanariesPassed => "canaries_passed",
+            Self::Shadow => "shadow",
+            Self::Trial => "trial",
+            Self::Active => "active",
+            Self::Rejected => "rejected",
+            Self::RolledBack => "rolled_back",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A head in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadFacts {
+    /// sha256 of its manifest; null for one that did not come as a signed bundle.
+    pub id: Option<ContentHash>,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its sequence.
+    pub sequence: u64,
+    /// Id of the key that signed it, 16 hexadecimal digits.
+    pub key: Option<String>,
+    /// Where it came from: `pushed`, `file`, `local` (refitted here), `configured` or `builtin`.
+    pub origin: String,
+}
+
+/// The payload of `head/state`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of the payload, 1.
+    pub schema: u32,
+    /// Name of the trap.
+    pub trap: String,
+    /// Its groups.
+    pub groups: Vec<String>,
+    /// RFC 3339, the trap's clock.
+    pub at: String,
+    /// Id and sha256 of the backbone that heads must be for.
+    pub backbone: String,
+    /// As [`Report::backbone`].
+    pub backbone_sha256: String,
+    /// Largest head that is taken, in bytes of network and canaries.
+    pub max_bytes: u64,
+    /// The head in service.
+    pub active: HeadFacts,
+    /// The one that a rollback returns to.
+    pub previous: Option<HeadFacts>,
+    /// No head with this or a lower sequence is taken.
+    pub floor: u64,
+    /// The last head that was offered with a signature that holds.
+    pub offer: Option<OfferReport>,
+    /// What was refused before its signature held, since the daemon started.
+    pub refused: Refusals,
+}
+
+/// How the last offer stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OfferReport {
+    /// The head.
+    #[serde(flatten)]
+    pub head: HeadFacts,
+    /// How far it has come.
+    pub state: Step,
+    /// Why it was rejected or rolled back, or what it waits for.
+    pub reason: Option<String>,
+    /// Pieces here.
+    pub received: u32,
+    /// Pieces in all; 0 if it came whole.
+    pub pieces: u32,
+    /// Pieces that are missing, as `0-3,7`; at most 200 ranges.
+    pub missing: String,
+    /// How the trial goes, or went.
+    pub trial: Option<TrialReport>,
+}
+
+/// What became of the frames that two heads looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialReport {
+    /// Frames that both judged.
+    pub frames: u64,
+    /// Frames after which the trial may end.
+    pub of: u64,
+    /// Both alerted, with the same label.
+    pub agreed_alerts: u64,
+    /// Only the new one alerted.
+    pub new_alerts: u64,
+    /// Only the old one alerted, whatever its confidence.
+    pub dropped_alerts: u64,
+    /// Only the old one alerted, and with confidence.
+    pub dropped_confident: u64,
+    /// The old one alerted with confidence.
+    pub confident: u64,
+    /// The most probable labels differ.
+    pub other_label: u64,
+}
+
+/// What was refused unproven. Not on disk: whoever may publish here must not wear out the flash.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusals {
+    /// How many messages.
+    pub count: u64,
+    /// Why the last one.
+    pub last: Option<String>,
+}
+
+/// Numbers in rising order as ranges, `0-3,7`; at most `most` ranges, then `...`.
+pub fn ranges(numbers: impl IntoIterator<Item = u32>, most: usize) -> String {
+    let mut found: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        if let Some((_, last)) = found.last_mut()
+            && last.checked_add(1) == Some(number)
+        {
+            *last = number;
+            continue;
+        }
+        found.push((number, number));
+        if found.len() > most {
+            break;
+        }
+    }
+    let more = found.len() > most;
+    found.truncate(most);
+    let mut text: Vec<String> = found
+        .iter()
+        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
+        .collect();
+    if more {
+        text.push("...".into());
+    }
+    text.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_pieces_are_told_as_ranges_and_their_number_is_bounded() {
+        assert_eq!(ranges([], 3), "");
+        assert_eq!(ranges([0, 1, 2, 7], 3), "0-2,7");
+        assert_eq!(ranges([0, 2, 4, 6, 8], 3), "0,2,4,...");
+        assert_eq!(ranges([u32::MAX], 3), u32::MAX.to_string());
+    }
+}

@@ -1,0 +1,161 @@
+//! Which topics heads come in on, and how they are told apart.
+//!
+//! Below `<prefix>/<trap>/` and `<prefix>/group/<name>/`: `head/set`, `head/offer`, `head/chunk/<id>/<n>`, where `id` is
+//! the sha256 of the manifest's exact bytes and `n` counts pieces from 0.
+
+use std::fmt;
+
+use crate::frame::ContentHash;
+
+/// Who a message is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// One trap.
+    Trap(String),
+    /// All traps of a group.
+    Group(String),
+}
+
+/// What a message holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// A whole head: the bytes of its `.head` file.
+    Set,
+    /// An [`Offer`](super::Offer).
+    Offer,
+    /// A piece of the head with this id.
+    Chunk {
+        /// sha256 of the manifest.
+        id: ContentHash,
+        /// From 0.
+        piece: u32,
+    },
+}
+
+/// A topic taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// Who it is for.
+    pub scope: Scope,
+    /// What the message holds.
+    pub content: Content,
+}
+
+/// The topics that one trap listens to.
+#[derive(Debug, Clone)]
+pub struct Doors {
+    prefix: String,
+    scopes: Vec<Scope>,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trap(name) => write!(f, "trap {name}"),
+            Self::Group(name) => write!(f, "group {name}"),
+        }
+    }
+}
+
+impl Scope {
+    /// The levels below which its topics lie.
+    pub fn base(&self, prefix: &str) -> String {
+        match self {
+            Self::Trap(name) => format!("{prefix}/{name}"),
+            Self::Group(name) => format!("{prefix}/group/{name}"),
+        }
+    }
+
+    /// Topic of a message for it.
+    pub fn topic(&self, prefix: &str, content: Content) -> String {
+        let base = self.base(prefix);
+        match content {
+            Content::Set => format!("{base}/head/set"),
+            Content::Offer => format!("{base}/head/offer"),
+            Content::Chunk { id, piece } => format!("{base}/head/chunk/{id}/{piece}"),
+        }
+    }
+
+    /// Filter for all pieces of a head.
+    pub fn chunks(&self, prefix: &str, id: &ContentHash) -> String {
+        format!("{}/head/chunk/{id}/+", self.base(prefix))
+    }
+}
+
+impl Doors {
+    /// `trap` and `groups` as checked by the configuration.
+    pub fn new(prefix: &str, trap: &str, groups: &[String]) -> Self {
+        let groups = groups.iter().map(|name| Scope::Group(name.clone()));
+        Self {
+            prefix: prefix.to_owned(),
+            scopes: std::iter::once(Scope::Trap(trap.to_owned())).chain(groups).collect(),
+        }
+    }
+
+    /// The first level of all topics.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// What is always subscribed to; pieces only once their head was accepted.
+    pub fn filters(&self) -> Vec<String> {
+        let contents = [Content::Set, Content::Offer];
+        self.scopes.iter().flat_map(|scope| contents.map(|content| scope.topic(&self.prefix, content))).collect()
+    }
+
+    /// Takes a topic apart; none if it carries no head for this trap.
+    pub fn parse(&self, topic: &str) -> Option<Address> {
+        let rest = |scope: &Scope| {
+            let below = topic.strip_prefix(&scope.base(&self.prefix))?.strip_prefix("/head/")?;
+            Some(below.to_owned())
+        };
+        let (scope, below) = self.scopes.iter().find_map(|scope| Some((scope, rest(scope)?)))?;
+        let content = match below.split('/').collect::<Vec<_>>().as_slice() {
+            ["set"] => Content::Set,
+            ["offer"] => Content::Offer,
+            // One way to write a number, so that one piece has one topic.
+            ["chunk", id, piece] => {
+                let number: u32 = piece.parse().ok()?;
+                if number.to_string() != *piece {
+                    return None;
+                }
+                Content::Chunk { id: id.parse().ok()?, piece: number }
+            }
+            _ => return None,
+        };
+        Some(Address { scope: scope.clone(), content })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_was_written_is_read_and_no_other() {
+        let doors = Doors::new("arcticd", "north", &["coast".to_owned()]);
+        let id = ContentHash::of(b"manifest");
+        for scope in [Scope::Trap("north".into()), Scope::Group("coast".into())] {
+            for content in [Content::Set, Content::Offer, Content::Chunk { id, piece: 17 }] {
+                let topic = scope.topic("arcticd", content);
+                assert_eq!(doors.parse(&topic), Some(Address { scope: scope.clone(), content }), "{topic}");
+            }
+        }
+        let chunk = |piece: &str| format!("arcticd/north/head/chunk/{id}/{piece}");
+        for topic in [
+            "arcticd/south/head/offer".to_owned(),
+            "arcticd/group/north/head/offer".to_owned(),
+            "arcticd/northern/head/offer".to_owned(),
+            "arcticd/north/head/state".to_owned(),
+            "arcticd/north/head/chunk/abc/0".to_owned(),
+            chunk("-1"),
+            chunk("+1"),
+            chunk("01"),
+            chunk("4294967296"),
+            chunk("1/2"),
+        ] {
+            assert_eq!(doors.parse(&topic), None, "{topic}");
+        }
+    }
+}
