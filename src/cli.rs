@@ -196,8 +196,13 @@ pub enum Invocation {
         /// The file after `--config`.
         config: Option<PathBuf>,
     },
-    /// Work on a head at a desk.
-    Head(HeadCommand),
+    /// Work on a head, at a desk or with the daemon that runs here.
+    Head {
+        /// What to do.
+        command: HeadCommand,
+        /// The file after `--config`.
+        config: Option<PathBuf>,
+    },
     /// Work on a backbone at a desk.
     Backbone(BackboneCommand),
     /// Print a completion script.
@@ -233,7 +238,7 @@ impl TryFrom<Cli> for Invocation {
             }
             _ if json => mistake(ErrorKind::MissingRequiredArgument, "--json goes with --once or with check"),
             Some(Command::Train(call)) => Ok(Self::Train(call)),
-            Some(Command::Head(command)) => Ok(Self::Head(command)),
+            Some(Command::Head(command)) => Ok(Self::Head { command, config }),
             Some(Command::Completions { shell }) => Ok(Self::Completions { shell }),
             Some(Command::Backbone(command)) => Ok(Self::Backbone(command)),
             Some(Command::Run) | None => Ok(Self::Run { config }),

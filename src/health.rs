@@ -156,6 +156,9 @@ impl Status {
         self.lock().link = link;
     }
 
+    /// Another head serves.
+    pub fn set_head(&self, _title: &str) {}
+
     /// State of the link.
     pub fn link(&self) -> Link {
         self.lock().link

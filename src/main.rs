@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
-use arcticd::cli::{self, BackboneCommand, Invocation};
+use arcticd::cli::{self, BackboneCommand, HeadCommand, Invocation};
 use arcticd::config::{self, Loaded};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::exit_code::ExitCode;
-use arcticd::{check, evaluate, heads, log, once, quantize, replay, terminal, train, workshop};
+use arcticd::{accept, check, evaluate, heads, log, once, quantize, replay, terminal, train, workshop};
 
 fn main() -> ProcessExitCode {
     run(Invocation::parse())
@@ -35,7 +35,13 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
         Invocation::Replay { call, config } => {
             with_config(config.as_deref(), |loaded| replay::run(&loaded.config, &call))
         }
-        Invocation::Head(command) => heads::command::run(&command),
+        Invocation::Head { command: HeadCommand::List { json }, config } => {
+            with_config(config.as_deref(), |loaded| accept::command::list(&loaded.config, json))
+        }
+        Invocation::Head { command: HeadCommand::Rollback, config } => {
+            with_config(config.as_deref(), |loaded| accept::command::rollback(&loaded.config))
+        }
+        Invocation::Head { command, .. } => heads::command::run(&command),
         Invocation::Backbone(command) => match command {
             BackboneCommand::Inspect { backbone, json } => workshop::inspect::run(backbone.as_deref(), json),
             BackboneCommand::Bench { backbone, serve: true, float, .. } => workshop::serve(backbone.as_deref(), float),

@@ -7,14 +7,25 @@
 //! * `Acceptor` is the one thread that walks a head through all of it; [`Inbox`] is its door.
 //! * [`Judges`] are the heads that look at a frame now: the proven one, and beside it the one that is tried.
 
+mod acceptor;
+mod arrive;
+pub mod command;
+pub mod control;
+pub mod fault;
 mod inbox;
 pub mod judges;
 mod offer;
+mod proof;
+mod record;
 mod report;
+mod service;
+mod store;
 pub mod topics;
+mod trial;
 
-pub use inbox::{Arrival, Inbox, Order, Receipt};
-pub use judges::{Candidate, Judge, Judges, Observation, Seat, Stage};
-pub use offer::{Offer, OfferError};
-pub use report::{HeadFacts, OfferReport, Refusals, Report, Step, TrialReport, ranges};
+pub use acceptor::{Acceptor, Configured, Setup};
+pub use inbox::{Answer, Arrival, Control, Inbox, Input, Order, Receipt, Request};
+pub use judges::{Candidate, Judge, Judges, Observation, Opinion, Seat, Stage};
+pub use offer::{MAX_OFFER, Offer, OfferError};
+pub use report::{Decided, HeadFacts, OfferReport, Refusals, Report, Step, TrialReport, ranges};
 pub use topics::{Address, Content, Doors, Scope};

@@ -106,8 +106,23 @@ pub struct Report {
     pub floor: u64,
     /// The last head that was offered with a signature that holds.
     pub offer: Option<OfferReport>,
+    /// What became of earlier offers, the latest last; at most 8.
+    pub decided: Vec<Decided>,
     /// What was refused before its signature held, since the daemon started.
     pub refused: Refusals,
+}
+
+/// What became of an offer. It is not tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    /// sha256 of the head's manifest.
+    pub id: ContentHash,
+    /// Its sequence.
+    pub sequence: u64,
+    /// Rejected, rolled back, superseded, or active before another was.
+    pub state: Step,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// How the last offer stands.

@@ -15,6 +15,14 @@ pub enum HeadCommand {
     Inspect(Inspect),
     /// Make a head of an ONNX network trained elsewhere (Keras, PyTorch, scikit-learn)
     Pack(Pack),
+    /// Ask the running daemon which heads serve and what became of those that were pushed
+    List {
+        /// Print one JSON object instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a new head's trial, or return to the head before; the one left is refused for ever
+    Rollback,
 }
 
 /// Make a key pair.

@@ -3,6 +3,7 @@
 //! link drains). Each has a connection of its own, so that none waits for another's lock in the program.
 
 mod frames;
+mod head_log;
 mod in_work;
 mod outbox;
 mod store;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 pub use frames::SeenFiles;
+pub use head_log::{HeadEntry, HeadLog};
 pub use in_work::InWork;
 pub use outbox::{Message, Outbox, Totals};
 pub use transaction::{FrameRow, Transaction};
