@@ -34,6 +34,8 @@ const LOOK_AFTER: Duration = Duration::from_secs(60);
 const MISSING: usize = 200;
 /// Decisions that are told.
 const TOLD: usize = 8;
+/// Messages that wait for the disk; the link acknowledges in order, so there are few.
+const POSTPONED: usize = 4;
 /// Steps that `head list` shows.
 const HISTORY: u32 = 100;
 
@@ -89,6 +91,8 @@ pub struct Acceptor {
     pub(super) by_hand: BTreeMap<PathBuf, (u64, Option<SystemTime>)>,
     // Something could not be kept; it is asked for again when there is room.
     pub(super) refetch: bool,
+    // Messages that could not be kept, not acknowledged; tried again from time to time.
+    postponed: Vec<Arrival>,
 }
 
 impl Acceptor {
@@ -120,6 +124,7 @@ impl Acceptor {
             refused: Refusals::default(),
             by_hand: BTreeMap::new(),
             refetch: false,
+            postponed: Vec::new(),
         }
     }
 
@@ -148,9 +153,17 @@ impl Acceptor {
     }
 
     fn arrived(&mut self, arrival: Arrival) {
-        let Arrival { address, payload, receipt } = arrival;
+        match self.take_in(&arrival) {
+            Fared::Lost if self.postponed.len() < POSTPONED => self.postponed.push(arrival),
+            // What is retained comes again when it is asked for.
+            Fared::Lost | Fared::Settled => drop(self.orders.send(Order::Acknowledge(arrival.receipt))),
+        }
+    }
+
+    fn take_in(&mut self, arrival: &Arrival) -> Fared {
+        let Arrival { address, payload, .. } = arrival;
         let source = format!("a message for {}", address.scope);
-        let fared = match payload {
+        match payload {
             Err(bytes) => {
                 self.refuse(&source, &format!("it has {bytes} bytes, more than such a message may have"));
                 Fared::Settled
@@ -158,13 +171,10 @@ impl Acceptor {
             // A retained message that was cleared.
             Ok(payload) if payload.is_empty() => Fared::Settled,
             Ok(payload) => match address.content {
-                Content::Set => self.came_whole(&payload, "pushed", &source),
-                Content::Offer => self.offered(&payload, address.scope, &source),
-                Content::Chunk { id, piece } => self.piece(&id, piece, &payload, &source),
+                Content::Set => self.came_whole(payload, "pushed", &source),
+                Content::Offer => self.offered(payload, address.scope.clone(), &source),
+                Content::Chunk { id, piece } => self.piece(&id, piece, payload, &source),
             },
-        };
-        if let Fared::Settled = fared {
-            let _ = self.orders.send(Order::Acknowledge(receipt));
         }
     }
 
@@ -191,6 +201,9 @@ impl Acceptor {
         self.resume();
         if std::mem::take(&mut self.refetch) {
             self.status.warn("heads", None);
+            for arrival in std::mem::take(&mut self.postponed) {
+                self.arrived(arrival);
+            }
             self.fetch_again();
         }
         self.look_by_hand();
