@@ -45,27 +45,20 @@ fn a_power_cut_at_any_step_leaves_a_head_in_service_and_the_update_finished_or_u
         println!("power cut {point}");
         let broker = Broker::any().unwrap();
         let subscriber = listen(broker.port());
-        let world = trusting(&maker, &broker, 2)
-            .set_raw("heads.shadow_frames", "1")
+        let ends_badly = point.ends_with("rolled_back");
+        // Long enough for two bears that the old head is sure of.
+        let (shadow, trial) = if ends_badly { (0, 1_000) } else { (1, 2) };
+        let world = trusting(&maker, &broker, trial)
+            .set_raw("heads.shadow_frames", shadow.to_string())
             .set_raw("alerts.thresholds", "{ polar_bear = 0.1 }")
             .env("ARCTICD_FAULT", &point);
         let mut daemon: Daemon = world.start(BIN).unwrap();
-        let ends_badly = point.ends_with("rolled_back");
         if ends_badly {
-            // Long enough for two bears that the old head is sure of.
             set(&subscriber, &bad);
         } else {
             offer(&subscriber, &good);
             pieces(&subscriber, &good, 0..signed::pieces(&good).len() as u32);
         }
-        let world = if ends_badly {
-            drop(daemon);
-            let world = world.set_raw("heads.shadow_frames", "0").set_raw("heads.trial_frames", "1000");
-            daemon = world.start(BIN).unwrap();
-            world
-        } else {
-            world
-        };
         let mut names = show_bears(&world, 0, || daemon.has_ended());
         assert!(daemon.wait_exit(PATIENCE).is_err(), "it died by its own hand");
 
