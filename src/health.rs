@@ -15,7 +15,6 @@ use crate::journal::Totals;
 pub struct Status {
     trap: String,
     backbone: String,
-    head: String,
     directory: std::path::PathBuf,
     started: Instant,
     inner: Mutex<Inner>,
@@ -23,6 +22,7 @@ pub struct Status {
 
 #[derive(Debug, Default)]
 struct Inner {
+    head: String,
     link: Link,
     counters: Counters,
     moments: Moments,
@@ -117,10 +117,9 @@ impl Status {
         Self {
             trap: trap.to_owned(),
             backbone: backbone.to_owned(),
-            head: head.to_owned(),
             directory: directory.to_owned(),
             started: Instant::now(),
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner { head: head.to_owned(), ..Inner::default() }),
         }
     }
 
@@ -146,6 +145,11 @@ impl Status {
         inner.moments.acknowledged_at = Some(rfc3339(OffsetDateTime::now_utc()));
     }
 
+    /// Notes that another head is in service: its name and version.
+    pub fn set_head(&self, title: &str) {
+        self.lock().head = title.to_owned();
+    }
+
     /// Notes what waits to be classified.
     pub fn backlog(&self, live: usize, waiting: usize) {
         self.lock().backlog = Backlog { live, waiting };
@@ -155,9 +159,6 @@ impl Status {
     pub fn set_link(&self, link: Link) {
         self.lock().link = link;
     }
-
-    /// Another head serves.
-    pub fn set_head(&self, _title: &str) {}
 
     /// State of the link.
     pub fn link(&self) -> Link {
@@ -185,7 +186,7 @@ impl Status {
             epoch: epoch.to_owned(),
             acked_through: totals.acked_through,
             backbone: self.backbone.clone(),
-            head: self.head.clone(),
+            head: inner.head.clone(),
             last: inner.moments.clone(),
             backlog: inner.backlog,
             outbox: OutboxHealth {

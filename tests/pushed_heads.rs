@@ -5,9 +5,7 @@ mod parts;
 
 use arcticd::accept::Step;
 use arcticd::heads::Bundle;
-use parts::heads::{
-    blind, good, offer, paranoid, pieces, reports, set, topic, trusting, wait_report, wait_step,
-};
+use parts::heads::{blind, good, offer, paranoid, pieces, reports, set, topic, trusting, wait_report, wait_step};
 use parts::{BIN, PATIENCE, bear, frame, frames, listen, start_online, wait_detections, wait_frames, wait_health};
 use serde_json::Value;
 use testkit::broker::Broker;
@@ -35,13 +33,16 @@ fn list(world: &World) -> Value {
 fn a_small_head_is_tried_beside_the_old_one_and_then_serves() {
     let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
     let subscriber = listen(broker.port());
-    let world = trusting(&maker, &broker, 3).set_raw("heads.trial_alerts", "1").set_raw("alerts.thresholds", "{ polar_bear = 0.3 }");
+    let world = trusting(&maker, &broker, 3)
+        .set_raw("heads.trial_alerts", "1")
+        .set_raw("alerts.thresholds", "{ polar_bear = 0.3 }");
     let mut daemon = start_online(&world, &subscriber);
     set(&subscriber, &maker.head(&good(), 7, |_| {}).unwrap());
     let trial = wait_step(&subscriber, 7, Step::Trial);
     assert_eq!((trial.head.key.unwrap(), trial.head.origin.as_str()), (maker.id(), "pushed"));
     empty_frames(&world, 0..4);
-    let waiting = wait_report(&subscriber, 0, |report| report.offer.as_ref().is_some_and(|offer| offer.reason.is_some()));
+    let waiting =
+        wait_report(&subscriber, 0, |report| report.offer.as_ref().is_some_and(|offer| offer.reason.is_some()));
     assert!(waiting.offer.unwrap().reason.unwrap().contains("confirmed 0 of the 1"), "no bear was seen yet");
     for seed in 0.. {
         world.drop_frame(&format!("bear-{seed}.jpg"), &bear(seed)).unwrap();
@@ -63,9 +64,15 @@ fn a_small_head_is_tried_beside_the_old_one_and_then_serves() {
     let _daemon = start_online(&world, &subscriber);
     let listed = list(&world);
     assert_eq!(listed["report"]["active"]["sequence"], 7);
-    let steps: Vec<&str> = listed["history"].as_array().unwrap().iter().rev().map(|it| it["step"].as_str().unwrap()).collect();
+    let steps: Vec<&str> =
+        listed["history"].as_array().unwrap().iter().rev().map(|it| it["step"].as_str().unwrap()).collect();
     assert_eq!(steps, ["verified", "staged", "canaries_passed", "trial", "active"]);
-    assert!(wait_health(&subscriber, |health| health["head"] == "demo-scenes 1.7")["warnings"].as_array().unwrap().is_empty());
+    assert!(
+        wait_health(&subscriber, |health| health["head"] == "demo-scenes 1.7")["warnings"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -119,7 +126,9 @@ fn a_piece_that_was_changed_on_the_way_is_refused_and_the_true_one_taken() {
 fn a_head_that_calls_everything_other_never_silences_the_trap_and_is_sent_back() {
     let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
     let subscriber = listen(broker.port());
-    let world = trusting(&maker, &broker, 10).set_raw("heads.trial_alerts", "1").set_raw("alerts.thresholds", "{ polar_bear = 0.1 }");
+    let world = trusting(&maker, &broker, 10)
+        .set_raw("heads.trial_alerts", "1")
+        .set_raw("alerts.thresholds", "{ polar_bear = 0.1 }");
     let mut daemon = start_online(&world, &subscriber);
     set(&subscriber, &maker.head(&blind(), 5, |_| {}).unwrap());
     wait_step(&subscriber, 5, Step::Trial);
@@ -207,7 +216,10 @@ fn what_may_not_come_in_is_refused_and_the_connection_stays() {
     wait_report(&subscriber, 0, |report| report.refused.count >= 8);
     let proven = [
         (maker.head(&good(), 1_500, |_| {}).unwrap(), "more than 1000 above"),
-        (maker.head(&good(), 10, |manifest| manifest.audience = vec!["other-trap".into()]).unwrap(), "meant for other-trap"),
+        (
+            maker.head(&good(), 10, |manifest| manifest.audience = vec!["other-trap".into()]).unwrap(),
+            "meant for other-trap",
+        ),
         (maker.head(&good(), 11, |manifest| manifest.backbone.sha256 = "00".repeat(32)).unwrap(), "backbone"),
         (maker.head(&Mind::Large(parts::head().to_owned(), 500_000), 12, |_| {}).unwrap(), "heads.max_bytes"),
         (maker.head(&good(), 13, |manifest| manifest.labels[0].name = "deer".into()).unwrap(), ""),
@@ -260,7 +272,10 @@ fn a_rollback_at_the_machine_returns_to_the_head_before_and_refuses_the_bad_one_
     let rollback = || world.command(BIN).args(["head", "rollback", "--config"]).arg(&config).output().unwrap();
     let said = rollback();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    assert!(String::from_utf8_lossy(&said.stdout).contains("demo-scenes 1.2 is out of service for ever; head demo-scenes 1.1 serves"));
+    assert!(
+        String::from_utf8_lossy(&said.stdout)
+            .contains("demo-scenes 1.2 is out of service for ever; head demo-scenes 1.1 serves")
+    );
     let report = wait_report(&subscriber, 0, |report| report.floor == 2 && report.active.sequence == 1);
     assert_eq!(report.decided.last().unwrap().state, Step::RolledBack);
     let since = subscriber.messages().len();

@@ -13,16 +13,16 @@ use anyhow::Result;
 use time::OffsetDateTime;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::inbox::{Answer, Arrival, Control, Input, Order, Request};
-use super::judges::{Candidate, Judge, Judges, Seat};
 use super::arrive::{Fared, Receiving};
+use super::fault;
+use super::inbox::{Answer, Arrival, Control, Input, Order, Request};
+use super::judges::{Candidate, Judge, Seat};
 use super::proof::Trap;
 use super::record::{Offered, Record};
 use super::report::{HeadFacts, OfferReport, Refusals, Report, Step, TrialReport, ranges};
 use super::store::Store;
 use super::topics::{Content, Doors};
 use super::trial::Bounds;
-use super::fault;
 use crate::classifier::rfc3339;
 use crate::heads::TrustedKeys;
 use crate::health::Status;
@@ -57,6 +57,8 @@ pub struct Setup {
     pub heads: crate::config::Heads,
     /// The head that the configuration names.
     pub configured: Configured,
+    /// Where the judges sit.
+    pub seat: Seat,
     /// Whether the last process died while it looked at a frame.
     pub died_on_frame: bool,
 }
@@ -96,7 +98,14 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    pub(super) fn assemble(setup: Setup, store: Store, record: Record, log: HeadLog, status: Arc<Status>, orders: UnboundedSender<Order>) -> Self {
+    pub(super) fn assemble(
+        setup: Setup,
+        store: Store,
+        record: Record,
+        log: HeadLog,
+        status: Arc<Status>,
+        orders: UnboundedSender<Order>,
+    ) -> Self {
         let heads = &setup.heads;
         let trap = Trap {
             name: setup.trap.clone(),
@@ -113,7 +122,7 @@ impl Acceptor {
             settings: setup.heads,
             store,
             record,
-            seat: Seat::new(Judges { proven: proven.clone(), candidate: None }),
+            seat: setup.seat,
             proven,
             candidate: None,
             configured: setup.configured,
@@ -126,11 +135,6 @@ impl Acceptor {
             refetch: false,
             postponed: Vec::new(),
         }
-    }
-
-    /// Where the judges sit.
-    pub fn seat(&self) -> Seat {
-        self.seat.clone()
     }
 
     /// Works until it is told to stop, or nobody can tell it anything any more.

@@ -102,7 +102,8 @@ impl Acceptor {
 
     /// The same offer over another way: its pieces may come in there too.
     fn hear_also(&mut self, scope: Scope) {
-        let new = self.record.under_way().filter(|offer| offer.step == Step::Receiving && !offer.scopes.contains(&scope));
+        let new =
+            self.record.under_way().filter(|offer| offer.step == Step::Receiving && !offer.scopes.contains(&scope));
         let Some(id) = new.map(|offer| offer.id) else { return };
         let _ = self.orders.send(Order::Subscribe(scope.chunks(self.doors.prefix(), &id)));
         if let Some(offer) = &mut self.record.offer {
@@ -135,8 +136,15 @@ impl Acceptor {
                 if self.record.under_way().is_none() {
                     let trial = TrialReport::default();
                     let (head, reason) = (facts.clone(), Some(reason));
-                    self.record.offer =
-                        Some(Offered { head, scopes: Vec::new(), id: *id, step: Step::Rejected, reason, pieces: 0, trial });
+                    self.record.offer = Some(Offered {
+                        head,
+                        scopes: Vec::new(),
+                        id: *id,
+                        step: Step::Rejected,
+                        reason,
+                        pieces: 0,
+                        trial,
+                    });
                 }
                 self.keep_record();
                 self.publish();
@@ -153,7 +161,14 @@ impl Acceptor {
         self.end(Step::Superseded, "a later head was offered")
     }
 
-    fn open_offer(&mut self, id: ContentHash, head: HeadFacts, step: Step, scopes: Vec<Scope>, pieces: u32) -> Result<()> {
+    fn open_offer(
+        &mut self,
+        id: ContentHash,
+        head: HeadFacts,
+        step: Step,
+        scopes: Vec<Scope>,
+        pieces: u32,
+    ) -> Result<()> {
         let trial = TrialReport::default();
         let offered = Offered { head, scopes, id, step, reason: None, pieces, trial };
         self.change(step, |record| record.offer = Some(offered))

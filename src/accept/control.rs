@@ -88,8 +88,13 @@ pub fn ask(state: &Path, request: &Request) -> Result<Answer> {
             UnixStream::connect(place).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
         });
         match denied {
-            Some(place) => bail!("{} may not be opened by this user; ask as root or as the daemon's user", place.display()),
-            None => bail!("no daemon answers at {}; is arcticd running, and is this its configuration?", places[0].display()),
+            Some(place) => {
+                bail!("{} may not be opened by this user; ask as root or as the daemon's user", place.display())
+            }
+            None => bail!(
+                "no daemon answers at {}; is arcticd running, and is this its configuration?",
+                places[0].display()
+            ),
         }
     };
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -20,6 +20,8 @@ mod record;
 mod report;
 mod service;
 mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod topics;
 mod trial;
 

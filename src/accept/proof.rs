@@ -33,7 +33,9 @@ pub(super) enum Refusal {
         "it was trained on backbone {wants}, but this trap's is {has}; train it again on features of that backbone"
     )]
     Backbone { wants: String, has: String },
-    #[error("it has {bytes} bytes, more than the {limit} of heads.max_bytes; make it smaller, or raise the limit there")]
+    #[error(
+        "it has {bytes} bytes, more than the {limit} of heads.max_bytes; make it smaller, or raise the limit there"
+    )]
     TooLarge { bytes: u64, limit: u64 },
     #[error("its sequence {sequence} is not above {floor}, the highest so far; make it again with --sequence {}", floor + 1)]
     Old { sequence: u64, floor: u64 },

@@ -149,7 +149,8 @@ mod tests {
         let head = facts(number);
         let id = head.id.unwrap();
         let trial = TrialReport::default();
-        record.offer = Some(Offered { head, scopes: Vec::new(), id, step: Step::Trial, reason: None, pieces: 0, trial });
+        record.offer =
+            Some(Offered { head, scopes: Vec::new(), id, step: Step::Trial, reason: None, pieces: 0, trial });
     }
 
     #[test]

@@ -151,11 +151,8 @@ impl Acceptor {
     pub(super) fn try_out(&mut self) {
         let Some(offer) = self.record.under_way().cloned() else { return };
         let deaths = self.record.deaths.get(&offer.id).copied().unwrap_or_default();
-        let loaded = if deaths < DEATHS {
-            self.load(&offer.id)
-        } else {
-            Err(anyhow!("the daemon died {deaths} times of it"))
-        };
+        let loaded =
+            if deaths < DEATHS { self.load(&offer.id) } else { Err(anyhow!("the daemon died {deaths} times of it")) };
         let judge = match loaded {
             Ok(judge) => Arc::new(judge),
             Err(error) if is_passing(&error) => {

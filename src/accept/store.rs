@@ -138,7 +138,10 @@ impl Store {
 
     /// Which pieces are here and whole. Reads all of them.
     pub fn pieces(&self, id: &ContentHash, chunks: &Chunks) -> Vec<bool> {
-        (0u32..).zip(&chunks.sha256).map(|(piece, sha256)| self.read_piece(id, piece, chunks.size, sha256).is_some()).collect()
+        (0u32..)
+            .zip(&chunks.sha256)
+            .map(|(piece, sha256)| self.read_piece(id, piece, chunks.size, sha256).is_some())
+            .collect()
     }
 
     /// All pieces as one row of bytes; none if one is missing or damaged.
@@ -205,7 +208,8 @@ impl Store {
     /// Ids of the heads that are here whole.
     fn heads(&self) -> Result<Vec<ContentHash>> {
         let entries = fs::read_dir(&self.folder).with_context(|| self.folder.display().to_string())?;
-        let id = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.strip_suffix(".head")?.parse().ok();
+        let id =
+            |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.strip_suffix(".head")?.parse().ok();
         Ok(entries.filter_map(id).collect())
     }
 
@@ -253,7 +257,8 @@ fn read_bounded(file: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 fn remove(removed: io::Result<()>, path: &Path) {
-    if let Err(error) = removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    if let Err(error) =
+        removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
     {
         tracing::warn!("{} can't be removed: {error}", path.display());
     }

@@ -55,9 +55,9 @@ pub(super) fn note(report: &mut TrialReport, observation: &Observation) -> Resul
 
 /// An alert in the upper half of what is between its threshold and certainty.
 fn is_confident(opinion: Option<&Opinion>) -> bool {
-    opinion.map(|opinion| &opinion.verdict).is_some_and(|verdict| {
-        verdict.alert && verdict.confidence >= f32::midpoint(verdict.threshold, 1.0)
-    })
+    opinion
+        .map(|opinion| &opinion.verdict)
+        .is_some_and(|verdict| verdict.alert && verdict.confidence >= f32::midpoint(verdict.threshold, 1.0))
 }
 
 /// What becomes of a trial that went so far. `comparable`: both heads can alert with a label in common.

@@ -1,6 +1,7 @@
 //! What the trap remembers: frames seen, open events, messages not yet acknowledged. One SQLite file, WAL, synced at
-//! each commit, with three doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
-//! link drains). Each has a connection of its own, so that none waits for another's lock in the program.
+//! each commit, with four doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
+//! link drains), [`HeadLog`] (the acceptor notes). Each has a connection of its own, so that none waits for another's lock
+//! in the program.
 
 mod frames;
 mod head_log;
@@ -164,6 +165,14 @@ impl Journal {
     /// [`JournalError::Database`].
     pub fn outbox(&self) -> Result<Outbox, JournalError> {
         Ok(Outbox::new(store::open(&self.file)?, self.file.clone(), self.epoch.clone()))
+    }
+
+    /// The acceptor's door.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn head_log(&self) -> Result<HeadLog, JournalError> {
+        Ok(HeadLog::new(store::open(&self.file)?, self.file.clone()))
     }
 
     /// What is known of a frame with this content.

@@ -75,8 +75,7 @@ pub fn wait_report(subscriber: &Subscriber, since: usize, wanted: impl Fn(&Repor
 
 /// Waits until the head with this sequence is at this step.
 pub fn wait_step(subscriber: &Subscriber, sequence: u64, step: Step) -> OfferReport {
-    let is = |report: &Report| {
-        report.offer.clone().filter(|offer| offer.head.sequence == sequence && offer.state == step)
-    };
+    let is =
+        |report: &Report| report.offer.clone().filter(|offer| offer.head.sequence == sequence && offer.state == step);
     is(&wait_report(subscriber, 0, |report| is(report).is_some())).unwrap()
 }

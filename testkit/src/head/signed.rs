@@ -123,7 +123,10 @@ impl Mind {
                 let names: Vec<String> = labels.iter().map(|(name, _)| name.clone()).collect();
                 let mut graph = Graph::empty("head", "features", &[1, backbone.features()], 13);
                 let width = labels.len();
-                graph.set_constant("weights", &Constant::f32([backbone.features(), width], vec![0.0; backbone.features() * width]))?;
+                graph.set_constant(
+                    "weights",
+                    &Constant::f32([backbone.features(), width], vec![0.0; backbone.features() * width]),
+                )?;
                 let bias = labels.iter().map(|(_, probability)| probability.ln()).collect();
                 graph.set_constant("bias", &Constant::f32([width], bias))?;
                 graph.add_node("Gemm", &["features", "weights", "bias"], "logits", vec![])?;
@@ -153,7 +156,8 @@ impl Mind {
 }
 
 fn of_directory(directory: &Path) -> Result<(HeadManifest, Vec<u8>)> {
-    let read = |name: &str| std::fs::read(directory.join(name)).with_context(|| directory.join(name).display().to_string());
+    let read =
+        |name: &str| std::fs::read(directory.join(name)).with_context(|| directory.join(name).display().to_string());
     Ok((HeadManifest::parse(&read("manifest.json")?)?, read("head.onnx")?))
 }
 
