@@ -58,9 +58,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
     let journal = Journal::open(&config.state.directory, config.outbox.max_entries).map_err(anyhow::Error::new)?;
     let (seen, outbox) = doors(&journal)?;
 
-    let model = classifier.model();
-    let backbone = model.backbone().manifest().id.clone();
-    let status = Arc::new(Status::new(&trap, &backbone, &model.head().title(), &config.state.directory));
+    let backbone = &classifier.backbone().manifest().id;
+    let head = classifier.proven().head().title();
+    let status = Arc::new(Status::new(&trap, backbone, &head, &config.state.directory));
     status.warn("model", fallback);
     status.warn("journal", journal.warning().map(str::to_owned));
     greet(&config, &trap, &classifier);
@@ -179,21 +179,21 @@ fn classifier(config: &Config, trap: &str) -> Result<(Classifier, Option<String>
             (builtin, Some(reason))
         }
     };
-    for warning in classifier.rules().warnings() {
+    for warning in classifier.proven().rules().warnings() {
         tracing::warn!("{warning}");
     }
     Ok((classifier, fallback))
 }
 
 fn greet(config: &Config, trap: &str, classifier: &Classifier) {
+    let judge = classifier.proven();
     let alerting: Vec<String> =
-        classifier.rules().alerting().map(|(label, threshold)| format!("{label} from {threshold}")).collect();
-    let model = classifier.model();
+        judge.rules().alerting().map(|(label, threshold)| format!("{label} from {threshold}")).collect();
     tracing::info!(
         "arcticd {} as trap {trap}: head {} on backbone {}, alerting {}; frames from {}, journal in {}",
         env!("CARGO_PKG_VERSION"),
-        model.head().title(),
-        model.backbone().manifest().id,
+        judge.head().title(),
+        classifier.backbone().manifest().id,
         alerting.join(", "),
         config.capture.directory.display(),
         config.state.directory.display(),

@@ -51,7 +51,7 @@ fn look(classifier: &Classifier, image: &Path) -> Result<Classified> {
     let file = read(image, classifier.limits().max_bytes)?;
     let name = image.to_string_lossy();
     let facts = FileFacts { name: &name, camera: None, modified: file.modified };
-    Ok(classifier.classify(&file.bytes, &file.hash, &facts, OffsetDateTime::now_utc())?)
+    Ok(classifier.classify(&file.bytes, &file.hash, &facts, OffsetDateTime::now_utc()).classified?)
 }
 
 fn print(out: &mut impl Write, image: &Path, classified: &Classified, named: bool) -> io::Result<()> {

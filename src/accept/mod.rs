@@ -11,6 +11,8 @@ mod inbox;
 pub mod judges;
 mod offer;
 mod report;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod topics;
 
 pub use inbox::{Arrival, Inbox, Order, Receipt};

@@ -175,16 +175,16 @@ fn classifier(config: &Config, call: &Replay, alerts: &Alerts) -> Result<Classif
     // Frames side by side keep all processors busy; threads within a frame would only add to that.
     let model = guarded("load", || source::model(&backbone, &head, 1))??;
     let classifier = Classifier::new(model, config.trap_name(), alerts, limits())?;
-    for warning in classifier.rules().warnings() {
+    for warning in classifier.proven().rules().warnings() {
         eprintln!("arcticd: {warning}");
     }
     Ok(classifier)
 }
 
 fn findings(classifier: &Classifier, trap: String, looked: Looked) -> Findings {
-    let model = classifier.model();
-    let (head, backbone) = (model.head().title(), model.backbone().manifest().id.clone());
-    let labels = &model.head().manifest().labels;
+    let judge = classifier.proven();
+    let (head, backbone) = (judge.head().title(), classifier.backbone().manifest().id.clone());
+    let labels = &judge.head().manifest().labels;
     Findings {
         looked,
         events: Events::default(),
@@ -193,7 +193,7 @@ fn findings(classifier: &Classifier, trap: String, looked: Looked) -> Findings {
         head,
         backbone,
         background: labels.iter().filter(|label| label.background).map(|label| label.name.clone()).collect(),
-        alerting: classifier.rules().alerting().map(|(label, threshold)| (label.to_owned(), threshold)).collect(),
+        alerting: judge.rules().alerting().map(|(label, threshold)| (label.to_owned(), threshold)).collect(),
     }
 }
 
