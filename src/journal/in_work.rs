@@ -41,6 +41,19 @@ impl InWork {
         Ok(true)
     }
 
+    /// Clears the note: it was not the frame that the daemon died of.
+    ///
+    /// # Errors
+    /// The note can't be removed; the frame then keeps the blame.
+    pub fn forgive(&mut self) -> io::Result<()> {
+        match std::fs::remove_file(&self.file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.last = None;
+        Ok(())
+    }
+
     /// The frame was survived, whatever became of it: a later try counts anew.
     pub fn survived(&mut self) {
         if let Some((hash, begun)) = &mut self.last {
@@ -82,6 +95,22 @@ mod tests {
             assert!(later_process.begin(&hash).unwrap());
             later_process.survived();
         }
+    }
+
+    #[test]
+    fn a_frame_is_not_blamed_for_deaths_that_were_another_s() {
+        let directory = tempfile::tempdir().unwrap();
+        let frame = ContentHash::of(b"frame");
+        for _ in 0..DEATHS {
+            assert!(InWork::open(directory.path()).begin(&frame).unwrap());
+        }
+        let mut later = InWork::open(directory.path());
+        later.forgive().unwrap();
+        later.forgive().unwrap();
+        for _ in 0..DEATHS {
+            assert!(InWork::open(directory.path()).begin(&frame).unwrap());
+        }
+        assert!(!InWork::open(directory.path()).begin(&frame).unwrap());
     }
 
     #[test]

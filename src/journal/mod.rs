@@ -1,8 +1,10 @@
 //! What the trap remembers: frames seen, open events, messages not yet acknowledged. One SQLite file, WAL, synced at
-//! each commit, with three doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
-//! link drains). Each has a connection of its own, so that none waits for another's lock in the program.
+//! each commit, with four doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
+//! link drains), [`HeadLog`] (the acceptor notes). Each has a connection of its own, so that none waits for another's lock
+//! in the program.
 
 mod frames;
+mod head_log;
 mod in_work;
 mod outbox;
 mod store;
@@ -15,6 +17,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 pub use frames::SeenFiles;
+pub use head_log::{HeadEntry, HeadLog};
 pub use in_work::InWork;
 pub use outbox::{Message, Outbox, Totals};
 pub use transaction::{FrameRow, Transaction};
@@ -162,6 +165,14 @@ impl Journal {
     /// [`JournalError::Database`].
     pub fn outbox(&self) -> Result<Outbox, JournalError> {
         Ok(Outbox::new(store::open(&self.file)?, self.file.clone(), self.epoch.clone()))
+    }
+
+    /// The acceptor's door.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn head_log(&self) -> Result<HeadLog, JournalError> {
+        Ok(HeadLog::new(store::open(&self.file)?, self.file.clone()))
     }
 
     /// What is known of a frame with this content.
