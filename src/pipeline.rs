@@ -14,7 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
-use crate::classifier::{Classified, Classifier, FileFacts, rfc3339};
+use crate::accept::Observation;
+use crate::classifier::{Classified, Classifier, FileFacts, Look, rfc3339};
 use crate::config::Alerts;
 use crate::detect::burst;
 use crate::detection::Detection;
@@ -43,6 +44,7 @@ pub struct Pipeline {
     status: Arc<Status>,
     // Told after each queued message.
     outbox_filled: Arc<Notify>,
+    observer: Box<dyn Fn(Observation) + Send>,
     in_work: InWork,
     // When each open event last took a frame, on the monotonic clock: wall clocks jump.
     active: HashMap<String, Instant>,
@@ -65,7 +67,23 @@ impl Pipeline {
         let in_work = InWork::open(journal.directory());
         let now = Instant::now();
         let active = journal.open_events()?.into_iter().map(|id| (id, now)).collect();
-        Ok(Self { classifier, journal, alerts, trap, queue, status, outbox_filled, in_work, active })
+        Ok(Self {
+            classifier,
+            journal,
+            alerts,
+            trap,
+            queue,
+            status,
+            outbox_filled,
+            observer: Box::new(drop),
+            in_work,
+            active,
+        })
+    }
+
+    /// Tells what each frame taught of the heads that looked at it, once what became of the frame is on disk or noted.
+    pub fn observed_by(self, observer: impl Fn(Observation) + Send + 'static) -> Self {
+        Self { observer: Box::new(observer), ..self }
     }
 
     /// Works until the queue is closed. The frame in work is finished first; what waits is found again at the next start.
@@ -82,7 +100,8 @@ impl Pipeline {
     }
 
     fn process(&mut self, candidate: &Candidate) {
-        match self.look(candidate) {
+        let mut observation = None;
+        match self.look(candidate, &mut observation) {
             Ok(()) => self.status.warn("pipeline", None),
             // Not marked in the journal: the next scan offers the file again.
             Err(error) => {
@@ -90,9 +109,13 @@ impl Pipeline {
                 self.status.warn("pipeline", Some(format!("{}: {error:#}", candidate.name)));
             }
         }
+        if let Some(observation) = observation {
+            (self.observer)(observation);
+        }
     }
 
-    fn look(&mut self, candidate: &Candidate) -> anyhow::Result<()> {
+    /// Leaves `observation` empty where the frame was judged, but will be judged again because that could not be kept.
+    fn look(&mut self, candidate: &Candidate, observation: &mut Option<Observation>) -> anyhow::Result<()> {
         let started = Instant::now();
         let name = candidate.name.as_str();
         let file = match read(&candidate.path, self.classifier.limits().max_bytes) {
@@ -123,17 +146,22 @@ impl Pipeline {
         if !self.in_work.begin(&file.hash).unwrap_or(true) {
             return self.failed(candidate, &file, "the daemon died on it twice", now);
         }
-        let classified = self.classifier.classify(&file.bytes, &file.hash, &facts, now);
+        let Look { classified, observation: learned } = self.classifier.classify(&file.bytes, &file.hash, &facts, now);
         self.in_work.survived();
         match classified {
             Ok(mut classified) => {
                 classified.detection.latency_ms = started.elapsed().as_millis() as u64;
                 classified.detection.replayed = !candidate.live || self.status.link() != Link::Up;
-                self.done(candidate, &file, classified)
+                self.done(candidate, &file, classified)?;
+                *observation = learned;
+                Ok(())
             }
             Err(error) if error.is_final() => self.failed(candidate, &file, &error.to_string(), now),
             // Not the frame's fault: with a good head or more memory it will be classified.
-            Err(error) => Err(anyhow::Error::new(error).context("not classified")),
+            Err(error) => {
+                *observation = learned;
+                Err(anyhow::Error::new(error).context("not classified"))
+            }
         }
     }
 
@@ -333,3 +361,7 @@ fn utc(time: SystemTime) -> OffsetDateTime {
     };
     OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;
