@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use arcticd::accept::{Address, Arrival, Content, Doors, Inbox, MAX_OFFER, Order, Scope};
+use arcticd::accept::{Address, Arrival, Content, Doors, Inbox, Input, MAX_OFFER, Order, Scope};
 use arcticd::config::Mqtt;
 use arcticd::frame::ContentHash;
 use arcticd::health::Status;
