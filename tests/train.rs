@@ -128,11 +128,12 @@ fn without_a_background_folder_packaged_features_stand_in_and_it_is_said() {
 #[test]
 fn a_broken_photo_is_named_and_changes_the_exit_code_and_nothing_else_stops() {
     let world = World::new();
-    world.put("train/polar_bear/broken.jpg", b"\xff\xd8\xff no picture");
+    world.put("train/polar_bear/broken\n\u{1b}[2J.jpg", b"\xff\xd8\xff no picture");
     let said = world.train("a.head", &[]);
     assert_eq!(said.code, Some(3), "{}", said.err);
+    // By a name that can't steer the terminal.
     assert!(
-        said.err.contains("broken.jpg") && said.out.contains("1 photo could not be used"),
+        said.err.contains("broken\\n\\u{1b}[2J.jpg: ") && said.out.contains("1 photo could not be used"),
         "{}{}",
         said.err,
         said.out

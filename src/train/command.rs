@@ -1,6 +1,6 @@
 //! `arcticd train`: photos in, head and report out.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -22,6 +22,7 @@ use crate::model::source::{self, Origin};
 use crate::model::{Backbone, Head, HeadBackbone, HeadManifest, is_background, is_name};
 use crate::quantize::Progress;
 use crate::report;
+use crate::terminal;
 use crate::whole_file;
 
 /// Share of each label's photos that is kept for the test where the folders have no test part.
@@ -55,7 +56,7 @@ pub fn run(call: &Train) -> Result<ExitCode> {
         skipped.extend(part.skipped.iter().cloned());
     }
     for (photo, reason) in &skipped {
-        eprintln!("arcticd: {}: {reason}; left out", photo.display());
+        terminal::complain(format_args!("{}: {reason}; left out", terminal::line(photo.display())));
     }
     if let [label, ..] = train.empty_labels()[..] {
         bail!("label {label}: none of its photos could be used; add photos or take the folder out");
@@ -118,14 +119,14 @@ pub fn run(call: &Train) -> Result<ExitCode> {
 }
 
 fn print(call: &Train, report: &report::Report, files: &Files) -> Result<()> {
-    let mut out = io::stdout().lock();
-    let head = call.output.display();
+    let mut out = terminal::out();
+    let head = terminal::line(call.output.display());
     if call.json {
         let value: serde_json::Value = serde_json::from_str(&report::json(report)?)?;
         writeln!(out, "{value}")?;
     } else {
         writeln!(out, "{}", report::text(report))?;
-        writeln!(out, "{head} written, {} shows how it went", files.html.display())?;
+        writeln!(out, "{head} written, {} shows how it went", terminal::line(files.html.display()))?;
         if call.key.is_none() {
             writeln!(out, "It is unsigned: `arcticd head sign {head} --key KEY` before it is pushed.")?;
         }
