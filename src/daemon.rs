@@ -75,7 +75,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
         async move {
             match connection {
                 Some(options) => {
-                    Link::new(options, topics, outbox, outbox_filled, status, health_every).run(link_stops).await;
+                    let link = Link::new(options, topics, outbox, outbox_filled, status, health_every, None);
+                    link.run(link_stops).await;
                     Ok(())
                 }
                 None => {

@@ -15,6 +15,6 @@ pub mod topics;
 
 pub use inbox::{Arrival, Inbox, Order, Receipt};
 pub use judges::{Candidate, Judge, Judges, Observation, Seat, Stage};
-pub use offer::{Offer, OfferError};
+pub use offer::{MAX_OFFER, Offer, OfferError};
 pub use report::{HeadFacts, OfferReport, Refusals, Report, Step, TrialReport, ranges};
 pub use topics::{Address, Content, Doors, Scope};
