@@ -116,6 +116,7 @@ fn a_receipt_of_an_earlier_connection_acknowledges_nothing() {
 #[test]
 fn acknowledgements_in_another_order_do_not_disturb_a_broker_that_wants_them_in_order() {
     let broker = Embedded::start().unwrap();
+    let subscriber = listen(broker.port());
     let mut trap = Trap::new(broker.port()).start();
     retain(broker.port(), OFFER, "there is a subscription");
     trap.take_until(Content::Offer, b"there is a subscription");
@@ -124,8 +125,10 @@ fn acknowledgements_in_another_order_do_not_disturb_a_broker_that_wants_them_in_
     }
     let mut arrivals: Vec<Arrival> = (0..3).map(|_| trap.arrival()).collect();
     arrivals.reverse();
-    for arrival in &arrivals {
+    for (arrival, word) in arrivals.iter().zip(["third", "second", "first"]) {
         trap.acknowledge(arrival);
+        // What follows on an acknowledgement out of turn has followed.
+        trap.settle(&subscriber, word);
     }
     push(broker.port(), SET, "four");
     trap.take_until(Content::Set, b"four");

@@ -319,16 +319,15 @@ mod tests {
         let mut intake = intake();
         intake.begin(true);
         answer(&mut intake, &[YES, YES]);
-        let order = |intake: &mut Intake, order: Order| intake.obey(order);
-        order(&mut intake, Order::Subscribe("a".into()));
+        intake.obey(Order::Subscribe("a".into()));
         answer(&mut intake, &[Failure]);
         assert!(intake.refusal().is_some());
-        order(&mut intake, Order::Unsubscribe("a".into()));
+        intake.obey(Order::Unsubscribe("a".into()));
         assert_eq!(intake.refusal(), None);
         // Given up before the answer came.
-        order(&mut intake, Order::Subscribe("b".into()));
+        intake.obey(Order::Subscribe("b".into()));
         intake.now.asked = Some(Question::Subscribe(vec!["b".into()]));
-        order(&mut intake, Order::Unsubscribe("b".into()));
+        intake.obey(Order::Unsubscribe("b".into()));
         intake.answered(&[Failure]);
         assert_eq!(intake.refusal(), None);
     }
