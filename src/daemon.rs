@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use crate::accept::{self, Acceptor, HeadFacts, Input, Order, control};
+use crate::accept::{self, Acceptor, Doors, HeadFacts, Inbox, Input, Order, control};
 use crate::classifier::{Classifier, guarded};
 use crate::config::{Alerts, Config, WatchMode};
 use crate::console::Console;
@@ -21,7 +21,7 @@ use crate::health::{self, Status};
 use crate::journal::{InWork, Journal, Outbox};
 use crate::model::HeadBackbone;
 use crate::model::source::{self, Origin};
-use crate::mqtt::{Link, OptionsError, Topics, connect_options};
+use crate::mqtt::{Intake, Link, OptionsError, Topics, connect_options};
 use crate::pipeline::Pipeline;
 use crate::watch as frames;
 
@@ -67,9 +67,12 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
     status.warn("model", fallback);
     status.warn("journal", journal.warning().map(str::to_owned));
     let (inputs, heard) = mpsc::channel();
-    let (orders, ordered) = unbounded_channel();
+    let (order, orders) = unbounded_channel();
+    let inbox = Inbox { arrivals: inputs.clone(), orders };
+    let doors = Doors::new(&config.mqtt.prefix, &trap, &config.groups);
+    let max_bytes = config.heads.max_bytes;
     let outbox_filled = Arc::new(Notify::new());
-    let acceptor = acceptor(&config, &classifier, &journal, &status, &outbox_filled, orders)?;
+    let acceptor = acceptor(&config, &classifier, &journal, &status, &outbox_filled, order)?;
     greet(&config, &trap, &classifier);
 
     let queue = Arc::new(frames::Queue::new());
@@ -81,7 +84,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
         async move {
             match connection {
                 Some(options) => {
-                    Link::new(options, topics, outbox, outbox_filled, status, health_every).run(link_stops).await;
+                    let intake = Some(Intake::new(inbox, doors, max_bytes));
+                    let link = Link::new(options, topics, outbox, outbox_filled, status, health_every, intake);
+                    link.run(link_stops).await;
                     Ok(())
                 }
                 None => {

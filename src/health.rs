@@ -218,3 +218,18 @@ fn temperature_c() -> Option<f32> {
     let text = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp").ok()?;
     text.trim().parse::<f32>().ok().map(|thousandths| thousandths / 1000.0)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_heartbeat_names_the_head_that_is_in_service_now() {
+        let status = Status::new("trap", "backbone", "old 1", std::path::Path::new("."));
+        let head = || serde_json::to_value(status.health("epoch", &Totals::default())).unwrap()["head"].clone();
+        assert_eq!(head(), "old 1");
+        status.set_head("new 2");
+        assert_eq!(head(), "new 2");
+    }
+}

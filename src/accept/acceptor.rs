@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use time::OffsetDateTime;
@@ -31,12 +31,16 @@ use crate::journal::{FeatureStore, HeadEntry, HeadLog};
 
 /// How often it looks after what announces itself to nobody: keys taken away, heads put there by hand, room on the disk.
 const LOOK_AFTER: Duration = Duration::from_secs(60);
+/// How long pieces may have stopped coming until it tells which are missing.
+const TELL_AFTER: Duration = Duration::from_secs(2);
 /// Ranges of missing pieces that are told.
 const MISSING: usize = 200;
 /// Decisions that are told.
 const TOLD: usize = 8;
 /// Messages that wait for the disk; the link acknowledges in order, so there are few.
 const POSTPONED: usize = 4;
+/// The same with requests among them.
+const REQUESTS: usize = 32;
 /// Steps that `head list` shows.
 const HISTORY: u32 = 100;
 
@@ -100,6 +104,8 @@ pub struct Acceptor {
     pub(super) by_hand: BTreeMap<PathBuf, (u64, Option<SystemTime>)>,
     // Something could not be kept; it is asked for again when there is room.
     pub(super) refetch: bool,
+    // Pieces came that nobody was told of yet.
+    pub(super) untold: bool,
     // Messages that could not be kept, not acknowledged; tried again from time to time.
     postponed: Vec<Arrival>,
 }
@@ -142,6 +148,7 @@ impl Acceptor {
             refused: Refusals::default(),
             by_hand: BTreeMap::new(),
             refetch: false,
+            untold: false,
             postponed: Vec::new(),
         }
     }
@@ -150,12 +157,18 @@ impl Acceptor {
     pub fn run(mut self, inputs: &Receiver<Input>) {
         self.publish();
         self.look_after();
+        let mut looked = Instant::now();
         loop {
-            match inputs.recv_timeout(LOOK_AFTER) {
+            let wait = if self.untold { TELL_AFTER } else { LOOK_AFTER.saturating_sub(looked.elapsed()) };
+            match inputs.recv_timeout(wait) {
                 Ok(Input::Arrival(arrival)) => self.arrived(arrival),
                 Ok(Input::Observation(observation)) => self.observed(&observation),
                 Ok(Input::Control(control)) => self.answer(control),
-                Err(RecvTimeoutError::Timeout) => self.look_after(),
+                Err(RecvTimeoutError::Timeout) if self.untold => self.publish(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look_after();
+                    looked = Instant::now();
+                }
                 Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -168,8 +181,10 @@ impl Acceptor {
     fn arrived(&mut self, arrival: Arrival) {
         match self.take_in(&arrival) {
             Fared::Lost if self.postponed.len() < POSTPONED => self.postponed.push(arrival),
-            // Not retained, so not acknowledged: it comes again over the next connection.
-            Fared::Lost if matches!(arrival.address.content, Content::Ask(_)) => {}
+            // Requests are small, and no broker keeps them once they are acknowledged.
+            Fared::Lost if self.postponed.len() < REQUESTS && matches!(arrival.address.content, Content::Ask(_)) => {
+                self.postponed.push(arrival);
+            }
             // What is retained comes again when it is asked for.
             Fared::Lost | Fared::Settled => drop(self.orders.send(Order::Acknowledge(arrival.receipt))),
         }
@@ -328,7 +343,8 @@ impl Acceptor {
     }
 
     /// Tells the broker how the heads stand.
-    pub(super) fn publish(&self) {
+    pub(super) fn publish(&mut self) {
+        self.untold = false;
         match serde_json::to_vec(&self.report()) {
             Ok(body) => drop(self.orders.send(Order::State(body))),
             Err(error) => tracing::error!("head/state can't be written: {error}"),

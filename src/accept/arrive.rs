@@ -207,6 +207,7 @@ impl Acceptor {
         }
         let (here, all) = (receiving.have.iter().filter(|have| **have).count(), receiving.have.len());
         // Over a thin link a word for each piece would cost more than it tells.
+        self.untold = true;
         if here % all.div_ceil(16).max(1) == 0 {
             self.publish();
         }

@@ -167,15 +167,22 @@ impl fmt::Display for Kind {
     }
 }
 
+impl What {
+    /// Which kind it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Labels(_) => Kind::Labels,
+            Self::Refit => Kind::Refit,
+            Self::Features(_) => Kind::Features,
+            Self::Forget(_) => Kind::Forget,
+        }
+    }
+}
+
 impl Ask {
     /// Which kind it is.
     pub fn kind(&self) -> Kind {
-        match self.what {
-            What::Labels(_) => Kind::Labels,
-            What::Refit => Kind::Refit,
-            What::Features(_) => Kind::Features,
-            What::Forget(_) => Kind::Forget,
-        }
+        self.what.kind()
     }
 
     /// The message's bytes, to be signed.

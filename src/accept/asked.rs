@@ -21,8 +21,8 @@ use crate::frame::ContentHash;
 use crate::heads::Bundle;
 use crate::journal::Queued;
 
-/// What was done, or why it can't be; an error is the disk's.
-type Outcome = Result<Result<String, String>>;
+/// What was done and with how many, or why it can't be; an error is the disk's.
+type Outcome = Result<Result<(u64, String), String>>;
 
 impl Acceptor {
     /// At the start: no more frames than are wanted, no forgotten head, no refit half done.
@@ -59,19 +59,22 @@ impl Acceptor {
         let Opened { ask, key, id } = opened;
         let (sequence, key) = (ask.sequence, key.to_string());
         let done = self
-            .note_request(kind, Asked { sequence, id, key: key.clone(), state: AskState::UnderWay, outcome: None })
+            .note_request(
+                kind,
+                Asked { sequence, id, key: key.clone(), state: AskState::UnderWay, outcome: None, count: 0 },
+            )
             .and_then(|()| {
                 fault::point("request noted");
                 self.obey(&ask, &key)
             })
             .and_then(|outcome| {
                 match &outcome {
-                    Ok(done) => tracing::info!(key, sequence, "request {kind}: {done}"),
+                    Ok((_, done)) => tracing::info!(key, sequence, "request {kind}: {done}"),
                     Err(reason) => tracing::warn!(key, sequence, "request {kind} is refused: {reason}"),
                 }
                 let state = if outcome.is_ok() { AskState::Done } else { AskState::Refused };
-                let outcome = Some(outcome.unwrap_or_else(|reason| reason));
-                self.note_request(kind, Asked { sequence, id, key, state, outcome })
+                let (count, outcome) = outcome.unwrap_or_else(|reason| (0, reason));
+                self.note_request(kind, Asked { sequence, id, key, state, outcome: Some(outcome), count })
             });
         match done {
             Ok(()) => Fared::Settled,
@@ -123,7 +126,7 @@ impl Acceptor {
     fn label(&mut self, labels: &[FrameLabel]) -> Outcome {
         let known = self.features.label(labels.iter().map(|it| (&it.frame, it.label.as_str())))?;
         let unknown = labels.len() as u64 - known.min(labels.len() as u64);
-        Ok(Ok(format!("{known} frames labelled, {unknown} of which no features are kept")))
+        Ok(Ok((known, format!("{known} frames labelled, of {unknown} no features are kept"))))
     }
 
     fn publish_features(&mut self, wanted: &Wanted, sequence: u64) -> Outcome {
@@ -151,10 +154,11 @@ impl Acceptor {
         let (found, asked) = (messages.len(), frames.len());
         self.features.queue(messages)?;
         self.outbox_filled.notify_one();
-        Ok(Ok(match wanted {
+        let text = match wanted {
             Wanted::Frames(_) => format!("features of {found} frames published, of {} none are kept", asked - found),
             Wanted::Some(..) => format!("features of {found} frames published"),
-        }))
+        };
+        Ok(Ok((found as u64, text)))
     }
 
     fn forget(&mut self, heads: &[ContentHash]) -> Outcome {
@@ -165,7 +169,7 @@ impl Acceptor {
         fault::point("heads forgotten");
         let left = self.drop_forgotten();
         let what = if left.is_empty() { "none of them was here".to_owned() } else { left.join(", ") };
-        Ok(Ok(format!("{} forgotten for ever; {what}", heads.len())))
+        Ok(Ok((heads.len() as u64, format!("{} forgotten for ever; {what}", heads.len()))))
     }
 
     /// Takes forgotten heads out of everything; what was done, in words.
@@ -252,7 +256,7 @@ impl Acceptor {
         let offered = Offered { head, scopes: Vec::new(), id, step, reason: None, pieces: 0, trial };
         self.change(step, |record| record.offer = Some(offered))?;
         self.keep(&id, bundle)?;
-        Ok(Ok(format!("head {title} is proposed: {told}")))
+        Ok(Ok((1, format!("head {title} is proposed: {told}"))))
     }
 
     /// For `head/state`.

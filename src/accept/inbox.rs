@@ -17,7 +17,8 @@ pub struct Arrival {
     pub address: Address,
     /// Its bytes; none if there were more than such a message may have, and how many.
     pub payload: Result<Vec<u8>, usize>,
-    /// To be given back when what it carried is on disk, or will never be wanted.
+    /// To be given back when what it carried is on disk, or will never be wanted. Each must be, also one whose packet is
+    /// 0: the link counts what is still being looked at.
     pub receipt: Receipt,
 }
 
@@ -33,9 +34,9 @@ pub struct Receipt {
 /// What the acceptor asks of the link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// Acknowledge this message.
+    /// Acknowledge this message. It goes out once all that came before it are acknowledged: MQTT wants them in order.
     Acknowledge(Receipt),
-    /// Subscribe to this filter, now and after each reconnection.
+    /// Subscribe to this filter, now and after each reconnection. Ordered again, the broker sends again what it retains.
     Subscribe(String),
     /// No longer.
     Unsubscribe(String),

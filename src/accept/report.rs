@@ -145,6 +145,8 @@ pub struct Asked {
     pub state: AskState,
     /// What was done, or why it was not.
     pub outcome: Option<String>,
+    /// How many frames were labelled or published, or heads forgotten or proposed.
+    pub count: u64,
 }
 
 /// How far a request came.

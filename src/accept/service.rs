@@ -250,7 +250,9 @@ impl Acceptor {
 
     /// Learns from one frame.
     pub(super) fn observed(&mut self, observation: &Observation) {
-        let failed = observation.proven.as_ref().err().filter(|_| self.record.active.is_some());
+        // Another one may serve by now, which is not to blame.
+        let serves = observation.in_service == self.proven.head().sha256();
+        let failed = observation.proven.as_ref().err().filter(|_| serves && self.record.active.is_some());
         if let Some(failure) = failed.cloned() {
             self.roll_back(&format!("it failed on a frame: {failure}"));
         }

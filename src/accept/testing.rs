@@ -44,7 +44,8 @@ fn network(features: usize, bear: f32, shift: impl FnOnce(&mut Graph)) -> Vec<u8
 
 /// A head called `name` of this network, on `backbone`: `polar_bear` alerts from 0.5, `other` never.
 pub fn judge(name: &str, sequence: u64, backbone: HeadBackbone, network: &[u8]) -> Judge {
-    let label = |name: &str, background| Label { name: name.into(), alert: !background, threshold: 0.5, background };
+    let label =
+        |name: &str, background: bool| Label { name: name.into(), alert: !background, threshold: 0.5, background };
     let labels = vec![label("polar_bear", false), label("other", true)];
     let mut manifest = HeadManifest::new(name.into(), "1".into(), backbone, labels);
     manifest.sequence = sequence;

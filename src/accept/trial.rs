@@ -115,7 +115,7 @@ mod tests {
     fn play(frames: impl Iterator<Item = (Result<Opinion, String>, Result<Opinion, String>)>) -> (Outcome, u64) {
         let mut report = TrialReport::default();
         for (proven, tried) in frames {
-            let observation = Observation { candidate: None, proven, tried: Some(tried) };
+            let observation = Observation { in_service: String::new(), candidate: None, proven, tried: Some(tried) };
             if let Err(failure) = note(&mut report, &observation) {
                 return (Outcome::Return(failure), report.frames);
             }

@@ -145,7 +145,7 @@ impl FeatureStore {
         &mut self,
         labels: impl IntoIterator<Item = (&'a ContentHash, &'a str)>,
     ) -> Result<u64, JournalError> {
-        let mut write = || -> rusqlite::Result<u64> {
+        let write = || -> rusqlite::Result<u64> {
             let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut known = 0;
             {

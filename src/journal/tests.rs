@@ -174,7 +174,7 @@ CREATE TABLE messages (
 CREATE INDEX messages_queued ON messages (priority DESC, seq) WHERE state = 'queued';
 CREATE TABLE gaps (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, reason TEXT NOT NULL) STRICT;
 INSERT INTO meta VALUES ('epoch', '0123456789abcdef');
-INSERT INTO messages VALUES (1, 'old', 1, 'detection', 'queued', 'body');
+INSERT INTO messages VALUES (1, 'old', 1, 'detection', 'queued', x'7b7d');
 PRAGMA user_version = 1;
 ";
 
