@@ -1,6 +1,7 @@
 //! The thin binary: says which part of the library is asked for, and what the exit code is.
 
-use std::io;
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::path::Path;
 use std::process::ExitCode as ProcessExitCode;
 use std::time::Duration;
@@ -52,7 +53,7 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
             BackboneCommand::Add(call) => workshop::add::run(&call),
         },
         Invocation::Completions { shell } => {
-            cli::write_completions(shell, &mut io::stdout())?;
+            cli::write_completions(shell, &mut terminal::out())?;
             Ok(ExitCode::Ok)
         }
     }

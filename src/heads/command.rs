@@ -51,8 +51,8 @@ fn new_key(call: &NewKey) -> Result<ExitCode> {
     terminal::print(&format!(
         "key {}\n  {}  signs heads; keep it to yourself, and a copy where it can't be lost\n  {}  goes to the traps, into /etc/arcticd/trusted_keys",
         pair.id,
-        secret.display(),
-        public.display()
+        terminal::line(secret.display()),
+        terminal::line(public.display())
     ))?;
     Ok(ExitCode::Ok)
 }
@@ -77,6 +77,7 @@ fn sign(call: &Sign) -> Result<ExitCode> {
     bundle.set_signature(signature);
     bundle.save(&call.head)?;
     let manifest = bundle.manifest();
+    let path = terminal::line(path);
     let mut words =
         format!("{path}: {} {}, sequence {}, signed by key {key}", manifest.name, manifest.version, manifest.sequence);
     if let Some(before) = before {
