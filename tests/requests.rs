@@ -9,7 +9,7 @@ use arcticd::frame::{self, ContentHash, Limits, Scale};
 use arcticd::journal::Which;
 use arcticd::model::source::{self, Origin};
 use parts::heads::{good, offer, reports, set, topic, trusting, wait_report, wait_step};
-use parts::{BIN, PATIENCE, bear, frame, listen, skip, start_online, wait_frames, wait_health};
+use parts::{PATIENCE, bear, frame, listen, skip, start_online, wait_frames, wait_health};
 use testkit::broker::Broker;
 use testkit::daemon::World;
 use testkit::head::signed::Maker;
@@ -55,7 +55,8 @@ fn labelled(frames: &[ContentHash], label: &str) -> Vec<FrameLabel> {
 }
 
 fn exported(messages: &[Message]) -> Vec<Exported> {
-    let ours = messages.iter().filter(|message| message.topic.contains("/features/") && !message.topic.ends_with("/get"));
+    let ours =
+        messages.iter().filter(|message| message.topic.contains("/features/") && !message.topic.ends_with("/get"));
     ours.map(|message| serde_json::from_slice(&message.payload).unwrap()).collect()
 }
 
