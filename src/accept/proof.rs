@@ -124,7 +124,7 @@ fn describe(backbone: &HeadBackbone) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use crate::model::Label;

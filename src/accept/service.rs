@@ -124,16 +124,14 @@ impl Acceptor {
                 }
             }
             Step::Verified if self.store.has_head(&offer.id) => {
-                if self.step(Step::Staged, None).is_ok() {
-                    self.unsubscribe();
-                    self.try_out();
-                }
+                let Ok(()) = self.step(Step::Staged, None) else { return };
+                self.unsubscribe();
+                self.try_out();
             }
             // Verified, but not kept any more: back to the pieces if there are any, else it comes again.
             Step::Verified if offer.pieces > 0 => {
-                if self.step(Step::Receiving, None).is_ok() {
-                    self.resume();
-                }
+                let Ok(()) = self.step(Step::Receiving, None) else { return };
+                self.resume();
             }
             Step::Verified => self.forget_offer(),
             Step::Staged | Step::CanariesPassed => self.try_out(),

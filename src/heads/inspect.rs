@@ -222,7 +222,7 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
     }
     if let Some(signature) = &report.signature {
         row(out, "signature", &format!("key {}", signature.key))?;
-        row(out, "", &terminal::line(&signature.trusted_comment.replace('\t', "  ")))?;
+        row(out, "", &terminal::line(signature.trusted_comment.replace('\t', "  ")))?;
     }
     for check in &report.checks {
         writeln!(out, "{:5} {}: {}", if check.ok { "ok" } else { "DOUBT" }, check.check, terminal::line(&check.found))?;
@@ -237,7 +237,7 @@ fn print_evaluation(out: &mut impl Write, value: &Value) -> io::Result<()> {
             Value::Object(map) => map.iter().map(|(key, value)| summary(key, value)).collect(),
             other => vec![other.to_string()],
         };
-        return row(out, "evaluation", &terminal::line(&keys.join(", ")));
+        return row(out, "evaluation", &terminal::line(keys.join(", ")));
     };
     let text = format!("{} photos, balanced accuracy {:.4}", evaluation.images, evaluation.balanced_accuracy);
     row(out, "evaluation", &text)?;

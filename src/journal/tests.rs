@@ -182,13 +182,13 @@ fn step(number: u64) -> HeadEntry {
     HeadEntry {
         at: format!("2026-11-24T12:00:{number}Z"),
         step: "trial".into(),
-        manifest: (number % 2 == 0).then(|| ContentHash::of(b"manifest").to_string()),
+        manifest: number.is_multiple_of(2).then(|| ContentHash::of(b"manifest").to_string()),
         name: "arctic".into(),
         version: format!("1.{number}"),
         sequence: u64::MAX - number,
-        key: (number % 3 == 0).then(|| "0123456789ABCDEF".into()),
+        key: number.is_multiple_of(3).then(|| "0123456789ABCDEF".into()),
         origin: "pushed".into(),
-        reason: (number % 5 == 0).then(|| "it's \"unlike\" the old one".into()),
+        reason: number.is_multiple_of(5).then(|| "it's \"unlike\" the old one".into()),
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test program uses its own part of it.
 
 pub mod heads;
+pub mod linked;
 pub mod wire;
 
 use std::path::{Path, PathBuf};
