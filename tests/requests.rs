@@ -279,7 +279,7 @@ fn a_request_that_the_power_cut_short_is_done_after_it() {
         set(&subscriber, &maker.head(&good(), 1, |_| {}).unwrap());
         wait_step(&subscriber, 1, Step::Trial);
         look_at(&world, Scene::Empty, 0..1);
-        let active = wait_report(&subscriber, 0, |report| report.active.sequence == 1).active;
+        let active = wait_report(&subscriber, 0, |report| report.active.origin == "pushed").active;
         assert_eq!(daemon.terminate().unwrap(), 0);
 
         let cursed = world.env("ARCTICD_FAULT", point);
