@@ -17,7 +17,7 @@ use crate::detection::{
     Decision, Detection, FrameRef, Kind, Location, ModelRef, SCHEMA, TimeSource, message_id, rounded,
 };
 use crate::frame::{self, CaptureTime, ContentHash, Frame, FrameError, Limits};
-use crate::model::{Backbone, Model, ModelError, Scores, Timing};
+use crate::model::{Backbone, Levels, Model, ModelError, Scores, Timing};
 
 /// Why a frame got no verdict. It stays where it is and is recorded as failed.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,7 @@ pub struct Classifier {
     location: Option<Position>,
     location_policy: LocationPolicy,
     limits: Limits,
+    gives_features: bool,
 }
 
 /// What the file system knows of a frame.
@@ -95,12 +96,23 @@ pub struct Classified {
     pub partial: Option<String>,
     /// Time spent decoding.
     pub decode: Duration,
+    /// What the backbone sees in it, if that is wanted.
+    pub features: Option<Levels>,
 }
 
 impl Classified {
     /// Time per stage of the networks.
     pub fn timing(&self) -> Timing {
         self.scores.timing
+    }
+
+    /// By how much the most probable label is ahead of the next, 0 to 1.
+    pub fn margin(&self) -> f32 {
+        let (mut first, mut second) = (0.0_f32, 0.0_f32);
+        for (_, score) in &self.scores.labels {
+            (first, second) = (first.max(*score), second.max(score.min(first)));
+        }
+        first - second
     }
 }
 
@@ -126,7 +138,13 @@ impl Classifier {
     /// A backbone, and a seat whose heads may change. Whoever seats a head sees to it that it was trained on this backbone
     /// ([`crate::model::check_fit`]).
     pub fn seated(backbone: Arc<Backbone>, seat: Seat, trap: String, alerts: &Alerts, limits: Limits) -> Self {
-        Self { backbone, seat, trap, location: alerts.location, location_policy: alerts.location_policy, limits }
+        let (location, location_policy) = (alerts.location, alerts.location_policy);
+        Self { backbone, seat, trap, location, location_policy, limits, gives_features: false }
+    }
+
+    /// Whether [`Classified::features`] are wanted.
+    pub fn give_features(&mut self, wanted: bool) {
+        self.gives_features = wanted;
     }
 
     /// The frozen network.
@@ -163,11 +181,12 @@ impl Classifier {
         seen.timing.head = judging.elapsed();
         let classified = answer.map(|(opinion, judge)| {
             let detection = self.detection(&seen.frame, hash, file, &opinion, &judge, now, start.elapsed());
-            let Seen { frame, decode, timing, .. } = seen;
+            let Seen { frame, decode, timing, features } = seen;
+            let features = if self.gives_features { Levels::of(&features) } else { None };
             let Opinion { scores, verdict } = opinion;
             let scores = Scores { labels: scores.labels, novel: scores.novel, timing };
             let at = frame.captured_at.map_or(file.modified, |time| time.assume_offset(time::UtcOffset::UTC));
-            Classified { detection, verdict, scores, at: at.unix_timestamp(), partial: frame.partial, decode }
+            Classified { detection, verdict, scores, at: at.unix_timestamp(), partial: frame.partial, decode, features }
         });
         Look { classified, observation }
     }

@@ -71,11 +71,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
     let inbox = Inbox { arrivals: inputs.clone(), orders };
     let doors = Doors::new(&config.mqtt.prefix, &trap, &config.groups);
     let max_bytes = config.heads.max_bytes;
-    let acceptor = acceptor(&config, &classifier, &journal, &status, order)?;
+    let outbox_filled = Arc::new(Notify::new());
+    let acceptor = acceptor(&config, &classifier, &journal, &status, &outbox_filled, order)?;
     greet(&config, &trap, &classifier);
 
     let queue = Arc::new(frames::Queue::new());
-    let outbox_filled = Arc::new(Notify::new());
     let (stop_link, link_stops) = watch::channel(false);
     let topics = Topics::new(&config.mqtt.prefix, &trap);
     let health_every = Duration::from_secs(config.mqtt.health_s);
@@ -117,7 +117,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
     let pipeline =
         Pipeline::new(classifier, journal, config.alerts.clone(), trap, queue.clone(), status.clone(), outbox_filled)
             .map_err(anyhow::Error::new)?
-            .observed_by(observer);
+            .observed_by(observer)
+            .keeping_features(config.heads.keep_features);
     let (pipeline_gone, mut pipeline_ended) = watch::channel(());
     let worker = thread::Builder::new()
         .name("arcticd-pipeline".into())
@@ -214,6 +215,7 @@ fn acceptor(
     classifier: &Classifier,
     journal: &Journal,
     status: &Arc<Status>,
+    outbox_filled: &Arc<Notify>,
     orders: UnboundedSender<Order>,
 ) -> Result<Acceptor> {
     let (backbone, judge) = (classifier.backbone(), classifier.proven());
@@ -240,6 +242,8 @@ fn acceptor(
         configured: accept::Configured { judge, facts, chosen },
         seat: classifier.seat().clone(),
         died_on_frame: in_work.died(),
+        features: journal.feature_store()?,
+        outbox_filled: outbox_filled.clone(),
     };
     let (acceptor, head_is_to_blame) = Acceptor::begin(setup, journal.head_log()?, status.clone(), orders)?;
     if head_is_to_blame && let Err(error) = in_work.forgive() {

@@ -21,18 +21,11 @@ use crate::detect::burst;
 use crate::detection::Detection;
 use crate::frame::ContentHash;
 use crate::health::{Link, Status};
-use crate::journal::{FrameRow, InWork, Journal, JournalError, Transaction};
+use crate::journal::{FrameRow, InWork, Journal, JournalError, KeptFrame, Transaction, priority};
 use crate::watch::{Candidate, Queue, Stamp};
 
 /// Topic of detections and event summaries.
 const TOPIC: &str = "detection";
-
-/// The outbox sends the highest first and drops the lowest first.
-mod priority {
-    pub const LIVE: u8 = 2;
-    pub const REPLAYED: u8 = 1;
-    pub const SUMMARY: u8 = 0;
-}
 
 /// Everything the worker needs.
 pub struct Pipeline {
@@ -45,6 +38,8 @@ pub struct Pipeline {
     // Told after each queued message.
     outbox_filled: Arc<Notify>,
     observer: Box<dyn Fn(Observation) + Send>,
+    // Frames whose features are kept.
+    keep_features: u64,
     in_work: InWork,
     // When each open event last took a frame, on the monotonic clock: wall clocks jump.
     active: HashMap<String, Instant>,
@@ -76,6 +71,7 @@ impl Pipeline {
             status,
             outbox_filled,
             observer: Box::new(drop),
+            keep_features: 0,
             in_work,
             active,
         })
@@ -84,6 +80,12 @@ impl Pipeline {
     /// Tells what each frame taught of the heads that looked at it, once what became of the frame is on disk or noted.
     pub fn observed_by(self, observer: impl Fn(Observation) + Send + 'static) -> Self {
         Self { observer: Box::new(observer), ..self }
+    }
+
+    /// Keeps the features of the latest `frames` frames.
+    pub fn keeping_features(mut self, frames: u64) -> Self {
+        self.classifier.give_features(frames > 0);
+        Self { keep_features: frames, ..self }
     }
 
     /// Works until the queue is closed. The frame in work is finished first; what waits is found again at the next start.
@@ -204,10 +206,21 @@ impl Pipeline {
             head: Some(&detection.model.head),
             processed_at: &detection.processed_at,
         };
-        let alerts = &self.alerts;
+        let (alerts, most) = (&self.alerts, self.keep_features);
+        let backbone = self.classifier.backbone().manifest().sha256.as_str();
+        let kept = classified.features.as_ref().map(|levels| KeptFrame {
+            backbone,
+            levels,
+            alert: verdict.alert,
+            novel: classified.scores.novel,
+            margin: classified.margin(),
+        });
         let told = self.journal.transaction(|transaction| {
             transaction.put_frame(&file.hash, &row)?;
             transaction.note_file(&candidate.name, &file.stamp, &file.hash)?;
+            if let Some(kept) = &kept {
+                transaction.keep_features(&file.hash, kept, most)?;
+            }
             if verdict.alert { alert(transaction, &classified, alerts).map(Some) } else { Ok(None) }
         })?;
         self.status.classified();

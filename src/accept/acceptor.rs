@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::arrive::{Fared, Receiving};
@@ -26,7 +27,7 @@ use super::trial::Bounds;
 use crate::classifier::rfc3339;
 use crate::heads::TrustedKeys;
 use crate::health::Status;
-use crate::journal::{HeadEntry, HeadLog};
+use crate::journal::{FeatureStore, HeadEntry, HeadLog};
 
 /// How often it looks after what announces itself to nobody: keys taken away, heads put there by hand, room on the disk.
 const LOOK_AFTER: Duration = Duration::from_secs(60);
@@ -38,6 +39,8 @@ const MISSING: usize = 200;
 const TOLD: usize = 8;
 /// Messages that wait for the disk; the link acknowledges in order, so there are few.
 const POSTPONED: usize = 4;
+/// The same with requests among them.
+const REQUESTS: usize = 32;
 /// Steps that `head list` shows.
 const HISTORY: u32 = 100;
 
@@ -63,6 +66,10 @@ pub struct Setup {
     pub seat: Seat,
     /// Whether the last process died while it looked at a frame.
     pub died_on_frame: bool,
+    /// Features of frames that it may be asked about.
+    pub features: FeatureStore,
+    /// To be told when something was queued for the broker.
+    pub outbox_filled: Arc<Notify>,
 }
 
 /// The head that the configuration names: it serves until another one does, and when all others fail.
@@ -87,6 +94,8 @@ pub struct Acceptor {
     pub(super) candidate: Option<Candidate>,
     pub(super) seat: Seat,
     pub(super) log: HeadLog,
+    pub(super) features: FeatureStore,
+    pub(super) outbox_filled: Arc<Notify>,
     pub(super) status: Arc<Status>,
     pub(super) orders: UnboundedSender<Order>,
     pub(super) receiving: Option<Receiving>,
@@ -131,6 +140,8 @@ impl Acceptor {
             candidate: None,
             configured: setup.configured,
             log,
+            features: setup.features,
+            outbox_filled: setup.outbox_filled,
             status,
             orders,
             receiving: None,
@@ -170,6 +181,10 @@ impl Acceptor {
     fn arrived(&mut self, arrival: Arrival) {
         match self.take_in(&arrival) {
             Fared::Lost if self.postponed.len() < POSTPONED => self.postponed.push(arrival),
+            // Requests are small, and no broker keeps them once they are acknowledged.
+            Fared::Lost if self.postponed.len() < REQUESTS && matches!(arrival.address.content, Content::Ask(_)) => {
+                self.postponed.push(arrival);
+            }
             // What is retained comes again when it is asked for.
             Fared::Lost | Fared::Settled => drop(self.orders.send(Order::Acknowledge(arrival.receipt))),
         }
@@ -189,6 +204,7 @@ impl Acceptor {
                 Content::Set => self.came_whole(payload, "pushed", &source),
                 Content::Offer => self.offered(payload, address.scope.clone(), &source),
                 Content::Chunk { id, piece } => self.piece(&id, piece, payload, &source),
+                Content::Ask(kind) => self.asked(payload, kind, &source),
             },
         }
     }
@@ -369,6 +385,7 @@ impl Acceptor {
             offer: record.offer.as_ref().map(tell),
             decided: record.decided.iter().rev().take(TOLD).rev().cloned().collect(),
             refused: self.refused.clone(),
+            local: self.local(),
         }
     }
 

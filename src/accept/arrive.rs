@@ -154,7 +154,7 @@ impl Acceptor {
     }
 
     /// A later head takes the place of the one under way.
-    fn supersede(&mut self) -> Result<()> {
+    pub(super) fn supersede(&mut self) -> Result<()> {
         if self.record.under_way().is_none() {
             return Ok(());
         }

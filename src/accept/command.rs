@@ -50,6 +50,14 @@ fn text(report: &Report, history: &[HeadEntry]) -> String {
     if let Some(last) = &report.refused.last {
         lines.push(format!("refused   {} unproven messages since the start, the last: {last}", report.refused.count));
     }
+    if report.local.kept > 0 {
+        let labelled = report.local.labelled.iter().map(|(label, count)| format!(", {count} labelled {label}"));
+        lines.push(format!("kept      features of {} frames{}", report.local.kept, labelled.collect::<String>()));
+    }
+    for (kind, asked) in &report.local.asked {
+        let outcome = asked.outcome.as_deref().unwrap_or("under way");
+        lines.push(format!("asked     {kind}, sequence {}, by key {}: {outcome}", asked.sequence, asked.key));
+    }
     if !history.is_empty() {
         lines.push(String::new());
     }

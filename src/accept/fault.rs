@@ -19,6 +19,9 @@ pub fn points() -> Vec<String> {
     around.chain(files.map(str::to_owned)).collect()
 }
 
+/// The same on the way of a request.
+pub const OF_REQUESTS: [&str; 2] = ["request noted", "heads forgotten"];
+
 /// Ends the process if the environment variable `ARCTICD_FAULT` names this place.
 pub(super) fn point(place: &str) {
     #[cfg(debug_assertions)]

@@ -41,6 +41,10 @@ pub(super) enum Refusal {
     Old { sequence: u64, floor: u64 },
     #[error("its sequence {sequence} is more than {max_jump} above {floor}, the highest so far; make it again with --sequence {}", floor + 1)]
     Jump { sequence: u64, floor: u64, max_jump: u64 },
+    #[error("it is to be forgotten: a signed request said so; make another head")]
+    Forgotten,
+    #[error("a trap fitted it on its own frames, and it serves there alone; train a head, and push that")]
+    Local,
     #[error(transparent)]
     Rules(#[from] RulesError),
 }
@@ -69,6 +73,9 @@ pub(super) fn enter(trap: &Trap, record: &Record, id: &ContentHash, manifest: &H
     if serves || record.decision(id).is_some_and(|decided| decided.state != Step::Superseded) {
         return Entry::Known;
     }
+    if record.is_forgotten(id) {
+        return Entry::Refuse(Refusal::Forgotten);
+    }
     match check(trap, record.floor, manifest, bytes) {
         Err(refusal) => Entry::Refuse(refusal),
         Ok(()) if record.under_way().is_some_and(|offer| offer.head.sequence >= manifest.sequence) => Entry::Behind,
@@ -76,13 +83,22 @@ pub(super) fn enter(trap: &Trap, record: &Record, id: &ContentHash, manifest: &H
     }
 }
 
-fn check(trap: &Trap, floor: u64, manifest: &HeadManifest, bytes: u64) -> Result<(), Refusal> {
-    let for_us = |name: &String| *name == trap.name || trap.groups.contains(name);
-    if !manifest.audience.is_empty() && !manifest.audience.iter().any(for_us) {
-        let mut names = vec![trap.name.as_str()];
-        names.extend(trap.groups.iter().map(String::as_str));
-        return Err(Refusal::Audience { audience: manifest.audience.join(", "), trap: names.join(", ") });
+/// Whether a message for this audience is for this trap.
+pub(super) fn for_us(trap: &Trap, audience: &[String]) -> Result<(), Refusal> {
+    let ours = |name: &String| *name == trap.name || trap.groups.contains(name);
+    if audience.is_empty() || audience.iter().any(ours) {
+        return Ok(());
     }
+    let mut names = vec![trap.name.as_str()];
+    names.extend(trap.groups.iter().map(String::as_str));
+    Err(Refusal::Audience { audience: audience.join(", "), trap: names.join(", ") })
+}
+
+fn check(trap: &Trap, floor: u64, manifest: &HeadManifest, bytes: u64) -> Result<(), Refusal> {
+    if manifest.local.is_some() {
+        return Err(Refusal::Local);
+    }
+    for_us(trap, &manifest.audience)?;
     let (wanted, found) = (&manifest.backbone, &trap.backbone);
     let same = wanted.id == found.id && wanted.sha256.eq_ignore_ascii_case(&found.sha256);
     if !same || wanted.features != found.features {
@@ -152,6 +168,8 @@ mod tests {
         assert!(matches!(refused(&|it| it.backbone.sha256 = "ff".into()), Refusal::Backbone { .. }));
         assert!(matches!(refused(&|it| it.backbone.features = 5), Refusal::Backbone { .. }));
         assert!(matches!(refused(&|it| it.labels[0].name = "deer".into()), Refusal::Rules(_)));
+        let local = crate::accept::testing::local_fit();
+        assert_eq!(refused(&|it| it.local = Some(local.clone())), Refusal::Local);
         assert!(matches!(refused(&|it| it.sequence = 0), Refusal::Old { .. }));
         assert!(matches!(refused(&|it| it.sequence = 11), Refusal::Jump { .. }));
         assert!(matches!(refused(&|it| it.sequence = u64::MAX), Refusal::Jump { .. }));
@@ -168,6 +186,9 @@ mod tests {
         // Superseded by a later one that was then refused: it may come again.
         record.decide(id, 5, Step::Superseded, None);
         assert_eq!(entry(&record, |_| {}), Entry::Take);
+        record.forget(&[id]);
+        assert_eq!(entry(&record, |_| {}), Entry::Refuse(Refusal::Forgotten));
+        record.forgotten.clear();
         record.floor = 5;
         assert!(matches!(entry(&record, |_| {}), Entry::Refuse(Refusal::Old { .. })));
     }

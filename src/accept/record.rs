@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::report::{Decided, HeadFacts, Step, TrialReport};
+use super::ask::Kind;
+use super::report::{Asked, Decided, HeadFacts, LOCAL, Step, TrialReport};
 use super::topics::Scope;
 use crate::frame::ContentHash;
 
 /// Decisions that are remembered. A forgotten one is decided again, to the same end; sequences up to the floor are refused
 /// in any case.
 const DECIDED: usize = 64;
+/// Heads that are forgotten for ever; of more, the first are refused only by their sequence.
+const FORGOTTEN: usize = 256;
 /// A head on which the process died this often is given up.
 pub(super) const DEATHS: u32 = 2;
 
@@ -36,6 +39,12 @@ pub(super) struct Record {
     pub loading: Option<ContentHash>,
     /// How often the process died of a head.
     pub deaths: BTreeMap<ContentHash, u32>,
+    /// The last request of each kind: written before it is acted on.
+    #[serde(default)]
+    pub asked: BTreeMap<Kind, Asked>,
+    /// Heads that must never serve again, whatever becomes of `decided`. The latest last.
+    #[serde(default)]
+    pub forgotten: Vec<ContentHash>,
 }
 
 /// An offer under way, or the last one that was.
@@ -92,11 +101,15 @@ impl Record {
         }
     }
 
-    /// The offer goes into service; what served before is kept. `configured` is the digest of the configured head's
-    /// network.
+    /// The offer goes into service; what served before is kept, but a local head in the place of another leaves the one
+    /// before both. `configured` is the digest of the configured head's network.
     pub fn commit(&mut self, configured: &str) {
         if let Some(offer) = &self.offer {
-            self.previous = self.active.replace(offer.head.clone());
+            let before = self.active.replace(offer.head.clone());
+            let is_local = |head: &HeadFacts| head.origin == LOCAL;
+            if !(is_local(&offer.head) && before.as_ref().is_some_and(is_local)) {
+                self.previous = before;
+            }
             self.configured = Some(configured.to_owned());
         }
         self.end_offer(Step::Active, None);
@@ -113,6 +126,35 @@ impl Record {
             offer.step = Step::RolledBack;
             offer.reason = Some(reason);
         }
+    }
+
+    /// A local head leaves service because a signed one is to be tried.
+    pub fn give_way(&mut self, reason: String) {
+        let Some(active) = self.active.take() else { return };
+        self.active = self.previous.take();
+        if let Some(id) = active.id {
+            self.decide(id, active.sequence, Step::Superseded, Some(reason));
+        }
+    }
+
+    /// Whether the head with this id was fitted here, by all that is known.
+    pub fn is_local(&self, id: &ContentHash) -> bool {
+        let stored = [&self.active, &self.previous].into_iter().flatten();
+        let mut known = stored.chain(self.under_way().map(|offer| &offer.head));
+        known.any(|head| head.id.as_ref() == Some(id) && head.origin == LOCAL && head.key.is_none())
+    }
+
+    /// Whether this head must never serve again.
+    pub fn is_forgotten(&self, id: &ContentHash) -> bool {
+        self.forgotten.contains(id)
+    }
+
+    /// Notes heads that must never serve again.
+    pub fn forget(&mut self, heads: &[ContentHash]) {
+        self.forgotten.retain(|known| !heads.contains(known));
+        self.forgotten.extend(heads);
+        let over = self.forgotten.len().saturating_sub(FORGOTTEN);
+        self.forgotten.drain(..over);
     }
 
     /// Notes that the process died of this head once more.
@@ -180,6 +222,38 @@ mod tests {
         }
         assert_eq!(record.decided.len(), DECIDED);
         assert_eq!(record.decided.iter().filter(|decided| decided.sequence == 199).count(), 1);
+    }
+
+    #[test]
+    fn a_local_head_in_the_place_of_another_can_still_be_rolled_back_to_the_signed_one() {
+        let mut record = Record::new();
+        offer(&mut record, 1);
+        record.commit("configured");
+        for number in [2, 3] {
+            offer(&mut record, number);
+            let offered = record.offer.as_mut().unwrap();
+            offered.head.origin = LOCAL.into();
+            let id = offered.id;
+            assert!(record.is_local(&id));
+            record.commit("configured");
+        }
+        assert_eq!(record.previous, Some(facts(1)));
+        record.give_way("a signed head came".into());
+        assert_eq!((record.active.clone(), record.previous.clone()), (Some(facts(1)), None));
+        assert!(!record.is_local(&facts(1).id.unwrap()));
+    }
+
+    #[test]
+    fn what_is_forgotten_outlives_any_number_of_decisions() {
+        let mut record = Record::new();
+        record.forget(&[facts(500).id.unwrap()]);
+        for number in 0..200 {
+            record.decide(facts(number).id.unwrap(), number, Step::Rejected, None);
+            record.forget(&[facts(number).id.unwrap()]);
+        }
+        assert!(record.is_forgotten(&facts(500).id.unwrap()));
+        (200..400).for_each(|number| record.forget(&[facts(number).id.unwrap()]));
+        assert_eq!(record.forgotten.len(), FORGOTTEN);
     }
 
     #[test]

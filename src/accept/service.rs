@@ -12,7 +12,7 @@ use super::fault;
 use super::inbox::{Answer, Order};
 use super::judges::{Candidate, Judge, Judges, Observation, Stage};
 use super::record::DEATHS;
-use super::report::{Step, TrialReport};
+use super::report::{LOCAL, Step, TrialReport};
 use super::store::Store;
 use super::trial::{self, Outcome};
 use crate::classifier::guarded;
@@ -44,6 +44,7 @@ impl Acceptor {
         let died_on_frame = setup.died_on_frame;
         let mut acceptor = Self::assemble(setup, store, record, log, status, orders);
         acceptor.prefer_a_new_choice();
+        acceptor.take_up_requests();
         if let Some(id) = acceptor.record.loading.take() {
             acceptor.record.died_of(id);
         }
@@ -179,12 +180,29 @@ impl Acceptor {
             Step::Trial => return Ok(Stage::Trial),
             _ => self.step(Step::CanariesPassed, None)?,
         }
+        self.give_way()?;
         if self.settings.shadow_frames > 0 {
             self.step(Step::Shadow, None)?;
             return Ok(Stage::Shadow);
         }
         self.begin_trial()?;
         Ok(Stage::Trial)
+    }
+
+    /// A local head in service leaves it before a signed one is tried, or the signed one would be judged by it.
+    fn give_way(&mut self) -> Result<()> {
+        let signed = self.record.under_way().is_some_and(|offer| offer.head.origin != LOCAL);
+        let Some(active) = self.record.active.clone().filter(|active| signed && active.origin == LOCAL) else {
+            return Ok(());
+        };
+        let reason = "a signed head came";
+        let mut changed = self.record.clone();
+        changed.give_way(reason.to_owned());
+        self.store.save(&changed)?;
+        self.record = changed;
+        self.told(Step::Superseded, &active, Some(reason));
+        self.seat_the_one_before();
+        Ok(())
     }
 
     /// From here on no head of this or a lower sequence is taken, whatever becomes of this one.
@@ -201,12 +219,13 @@ impl Acceptor {
 
     /// Loads a stored head, proven once more: signature, digests, network, canaries. If the process dies of it, the next
     /// one knows.
-    fn load(&mut self, id: &ContentHash) -> Result<Judge> {
+    pub(super) fn load(&mut self, id: &ContentHash) -> Result<Judge> {
         self.record.loading = Some(*id);
         self.keep_record();
         let (keys, store, alerts) = (self.keys(), &self.store, &self.trap.alerts);
+        let local = self.record.is_local(id);
         let load = || -> Result<Judge> {
-            let head = store.head(id, &keys)?.head()?;
+            let head = store.head(id, &keys, local)?.head()?;
             let (wanted, found) = (&head.manifest().backbone, &self.trap.backbone);
             if wanted.sha256.eq_ignore_ascii_case(&found.sha256) && wanted.features == found.features {
                 Ok(Judge::new(head, alerts)?)
@@ -303,6 +322,11 @@ impl Acceptor {
         self.record.roll_back(reason.to_owned());
         self.keep_record();
         fault::point("after rolled_back");
+        self.seat_the_one_before();
+    }
+
+    /// Seats what the record now says is in service.
+    fn seat_the_one_before(&mut self) {
         self.proven = self.configured.judge.clone();
         if let Some(id) = self.record.active.as_ref().and_then(|active| active.id) {
             match self.load(&id) {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::Judge;
 use crate::config::Alerts;
 use crate::frame::ContentHash;
-use crate::model::{FileDigest, Head, HeadBackbone, HeadManifest, Label};
+use crate::model::{FileDigest, Head, HeadBackbone, HeadManifest, Label, LocalFit, Rivals};
 use crate::onnx::{Constant, Graph, attribute};
 
 /// A network that sees a bear with probability `bear` in every frame.
@@ -52,4 +52,18 @@ pub fn judge(name: &str, sequence: u64, backbone: HeadBackbone, network: &[u8]) 
     let digest = FileDigest { size: network.len() as u64, sha256: ContentHash::of(network).to_string() };
     manifest.files = BTreeMap::from([("head.onnx".to_owned(), digest)]);
     Judge::new(Head::load(manifest, network).unwrap(), &Alerts::default()).unwrap()
+}
+
+/// Of a head that a trap fitted.
+pub fn local_fit() -> LocalFit {
+    LocalFit {
+        trap: "north".into(),
+        key: "0123456789ABCDEF".into(),
+        request: 1,
+        frames: BTreeMap::new(),
+        against: "old 1".into(),
+        balanced_accuracy: Rivals { before: 0.5, now: 1.0 },
+        found: BTreeMap::new(),
+        false_alerts: BTreeMap::new(),
+    }
 }

@@ -60,6 +60,11 @@ fn new_key(call: &NewKey) -> Result<ExitCode> {
 fn sign(call: &Sign) -> Result<ExitCode> {
     let path = call.head.display();
     let mut bundle = Bundle::load(&call.head, &TrustedKeys::default()).with_context(|| path.to_string())?;
+    if bundle.manifest().local.is_some() {
+        bail!(
+            "{path}: a trap fitted it on its own frames, and no trap takes it from elsewhere; train a head, and sign that"
+        );
+    }
     // Whoever trusts the key trusts the signer to have looked.
     guarded("load", || bundle.head())?.with_context(|| path.to_string())?;
     let before = bundle.signature().map(Signature::key);

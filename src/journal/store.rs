@@ -42,12 +42,18 @@ CREATE TABLE gaps (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, reason TEXT
 INSERT INTO meta (key, value) VALUES ('epoch', lower(hex(randomblob(8))));
 ";
 
-// The trail of heads that came.
+// The trail of heads that came; features of frames, and what somebody says is on them (`truth`).
 const HEADS: &str = "
 CREATE TABLE heads (
     id INTEGER PRIMARY KEY, at TEXT NOT NULL, step TEXT NOT NULL, manifest TEXT, name TEXT NOT NULL,
     version TEXT NOT NULL, sequence INTEGER NOT NULL, key TEXT, origin TEXT NOT NULL, reason TEXT
 ) STRICT;
+CREATE TABLE features (
+    id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, backbone TEXT NOT NULL, low REAL NOT NULL, step REAL NOT NULL,
+    levels BLOB NOT NULL, alert INTEGER NOT NULL, novel INTEGER, margin REAL NOT NULL, truth TEXT
+) STRICT;
+CREATE INDEX features_unlabelled ON features (id) WHERE truth IS NULL;
+CREATE INDEX features_labelled ON features (truth) WHERE truth IS NOT NULL;
 ";
 
 /// Opens the journal, making its tables if it is new or of an older format; returns its epoch too.

@@ -9,6 +9,8 @@ mod head;
 pub mod integer;
 #[cfg(test)]
 mod keras_tests;
+mod levels;
+mod local_fit;
 mod manifest;
 mod operators;
 mod preprocess;
@@ -21,6 +23,8 @@ use std::time::{Duration, Instant};
 pub use backbone::{Backbone, Engine};
 pub(crate) use head::energy;
 pub use head::{Head, HeadScores, ScoresOutput};
+pub use levels::Levels;
+pub use local_fit::{LocalFit, Rivals};
 pub use manifest::{
     BackboneManifest, Channels, Chunks, FileDigest, HeadBackbone, HeadManifest, Input, Label, Layout, ManifestError,
     Novelty, NoveltyMethod, Output, Pooling, SelfTest, TrainedOn, is_background, is_label, is_name,

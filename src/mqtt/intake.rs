@@ -8,7 +8,7 @@ use std::future::pending;
 use rumqttc::{AsyncClient, Event, Outgoing, Packet, Publish, QoS, SubscribeFilter, SubscribeReasonCode};
 
 use super::owed::Owed;
-use crate::accept::{Arrival, Content, Doors, Inbox, Input, MAX_OFFER, Order, Receipt};
+use crate::accept::{Arrival, Content, Doors, Inbox, Input, MAX_ASK, MAX_OFFER, Order, Receipt};
 use crate::heads::bundle::MAX_CHUNK;
 
 /// What a bundle may hold beside network and canaries, in bytes: manifest, signature, the archive's headers.
@@ -267,6 +267,7 @@ impl Intake {
             Content::Set => self.max_set,
             Content::Offer => MAX_OFFER,
             Content::Chunk { .. } => MAX_CHUNK as usize,
+            Content::Ask(_) => MAX_ASK,
         }
     }
 
@@ -305,7 +306,7 @@ mod tests {
     fn what_is_refused_is_asked_for_again_until_it_is_allowed() {
         let mut intake = intake();
         intake.begin(true);
-        answer(&mut intake, &[Failure, YES]);
+        answer(&mut intake, &[YES, YES, Failure, YES, YES, YES]);
         assert!(intake.refusal().unwrap().contains("arcticd/north/head/offer;"), "{:?}", intake.refusal());
         intake.ask_again();
         answer(&mut intake, &[YES]);
@@ -318,7 +319,7 @@ mod tests {
     fn nobody_is_told_of_a_refusal_of_what_is_not_wanted_any_more() {
         let mut intake = intake();
         intake.begin(true);
-        answer(&mut intake, &[YES, YES]);
+        answer(&mut intake, &[YES; 6]);
         intake.obey(Order::Subscribe("a".into()));
         answer(&mut intake, &[Failure]);
         assert!(intake.refusal().is_some());
@@ -341,7 +342,9 @@ mod tests {
         intake.ask_again();
         assert!(intake.now.subscribe.is_empty());
         intake.begin(true);
-        assert_eq!(Vec::from_iter(&intake.now.subscribe), ["a", "arcticd/north/head/offer", "arcticd/north/head/set"]);
+        let ours = ["features/get", "head/forget", "head/offer", "head/refit", "head/set", "label/set"];
+        let ours = ours.map(|topic| format!("arcticd/north/{topic}"));
+        assert_eq!(Vec::from_iter(intake.now.subscribe), [&["a".to_owned()], &ours[..]].concat());
     }
 
     #[test]

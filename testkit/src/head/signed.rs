@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use arcticd::accept::Offer;
+use arcticd::accept::{Ask, Envelope, Offer};
 use arcticd::frame::{self, Limits, Scale};
 use arcticd::heads::Bundle;
 use arcticd::heads::signature::Signature;
@@ -64,6 +64,16 @@ impl Maker {
     pub fn sign(&self, message: &[u8]) -> Result<Signature> {
         let signed = minisign::sign(None, &self.keys.sk, message, Some("made by a test"), None)?;
         Ok(Signature::parse(signed.to_string().as_bytes())?)
+    }
+
+    /// A signed request, as it is published.
+    ///
+    /// # Errors
+    /// The library's.
+    pub fn ask(&self, ask: &Ask) -> Result<Vec<u8>> {
+        let message = ask.encode();
+        let signature = self.sign(&message)?.encode().into_bytes();
+        Ok(Envelope { message, signature }.encode())
     }
 
     /// A signed head for the built-in backbone; `change` has the last word on its manifest.
