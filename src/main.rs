@@ -12,7 +12,7 @@ use arcticd::cli::{self, BackboneCommand, Invocation};
 use arcticd::config::{self, Loaded};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::exit_code::ExitCode;
-use arcticd::{check, evaluate, heads, log, once, quantize, replay, terminal, train, workshop};
+use arcticd::{check, evaluate, heads, log, once, push, quantize, replay, terminal, train, workshop};
 
 fn main() -> ProcessExitCode {
     run(Invocation::parse())
@@ -36,6 +36,12 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
             with_config(config.as_deref(), |loaded| replay::run(&loaded.config, &call))
         }
         Invocation::Head(command) => heads::command::run(&command),
+        Invocation::Push { call, config } => {
+            with_config(config.as_deref(), |loaded| push::command::run(&loaded.config.mqtt, &call))
+        }
+        Invocation::Clear { call, config } => {
+            with_config(config.as_deref(), |loaded| push::clear::run(&loaded.config.mqtt, &call))
+        }
         Invocation::Backbone(command) => match command {
             BackboneCommand::Inspect { backbone, json } => workshop::inspect::run(backbone.as_deref(), json),
             BackboneCommand::Bench { backbone, serve: true, float, .. } => workshop::serve(backbone.as_deref(), float),

@@ -4,6 +4,20 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
+use super::push::{Clear, Push};
+
+/// What follows `arcticd head`.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Head {
+    /// At a desk.
+    #[command(flatten)]
+    Desk(Box<HeadCommand>),
+    /// Push a head to traps over MQTT, and wait for what they make of it
+    Push(Box<Push>),
+    /// Take a head that was pushed off the broker again
+    Clear(Box<Clear>),
+}
+
 /// What is done with a head at a desk.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum HeadCommand {
