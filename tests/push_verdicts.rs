@@ -200,22 +200,24 @@ fn a_configuration_names_the_broker_and_the_command_line_goes_over_it() {
 
 #[test]
 fn a_broker_that_does_not_keep_the_head_is_found_out() {
-    let folder = tempfile::tempdir().unwrap();
-    let list = folder.path().join("acl");
-    fs::write(&list, "topic read #\n").unwrap();
     let desk = Desk::new();
     desk.head("small", SMALL, 1);
     desk.head("large", LARGE, 1);
-    let acl = format!("acl_file {}", list.display());
+    let list = |name: &str, text: &str| {
+        fs::write(desk.path(name), text).unwrap();
+        format!("acl_file {}", desk.path(name).display())
+    };
+    let blind = "topic write arcticd/#\ntopic read arcticd/+/head/state\n";
     // Depending on their version, brokers acknowledge what they throw away, or end the connection.
-    for (setting, name, topic) in [
-        (acl, "small", "arcticd/north/head/set"),
-        ("message_size_limit 20000".to_owned(), "large", "arcticd/north/head/chunk/"),
-        ("retain_available false".to_owned(), "small", "arcticd/north/head/set"),
+    for (setting, name, topic, advice) in [
+        (list("mute", "topic read #\n"), "small", "arcticd/north/head/set", "must be allowed to write"),
+        (list("blind", blind), "small", "arcticd/north/head/set", "read"),
+        ("message_size_limit 20000".to_owned(), "large", "arcticd/north/head/chunk/", "messages of this size"),
+        ("retain_available false".to_owned(), "small", "arcticd/north/head/set", "must be allowed to write"),
     ] {
         let Some(broker) = broker_with(Options { extra: vec![setting], ..Options::default() }) else { return };
         let pushed = desk.push(&broker, name, &["--trap", "north"]);
         assert_eq!(pushed.code, Some(1));
-        assert!(pushed.err.contains(topic) && pushed.err.contains("must be allowed to write"), "{}", pushed.err);
+        assert!(pushed.err.contains(topic) && pushed.err.contains(advice), "{}", pushed.err);
     }
 }

@@ -31,9 +31,6 @@ pub struct Push {
     /// For whom.
     #[command(flatten)]
     pub targets: Targets,
-    /// Which broker.
-    #[command(flatten)]
-    pub broker: BrokerFlags,
     /// Say what would be published and which traps would take it; publish nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -49,6 +46,9 @@ pub struct Push {
     /// Print one JSON object at the end; everything else goes to standard error
     #[arg(long)]
     pub json: bool,
+    /// Which broker. Last, for the heading of its flags stands above all that follow.
+    #[command(flatten)]
+    pub broker: BrokerFlags,
 }
 
 /// Take a head that was pushed off the broker again.

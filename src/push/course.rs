@@ -197,8 +197,8 @@ impl<'a> Course<'a> {
         let size = account.left_bytes(parcel);
         self.listener.screen.say(&format!("publishing {}, {size} bytes", table::count(account.left(), "message")));
         let shown = |account: &Account, listener: &mut Listener| {
-            let text = format!("  {} of {} messages are on the broker", account.done(), account.messages().len());
-            listener.screen.progress(Some(text));
+            let (done, all) = (account.done(), account.messages().len());
+            listener.screen.progress(Some(format!("{} {done}/{all} messages", table::bar(done, all))));
         };
         let body = |body: Body| parcel.body(body);
         deliver(wire, account, &mut self.listener, &body, &shown).await?;

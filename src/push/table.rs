@@ -124,6 +124,13 @@ pub fn count(number: usize, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 
+/// A bar as long as what is done of all.
+pub fn bar(done: usize, all: usize) -> String {
+    const WIDTH: usize = 30;
+    let filled = (WIDTH * done).checked_div(all).unwrap_or(WIDTH).min(WIDTH);
+    format!("[{}{}]", "#".repeat(filled), "-".repeat(WIDTH - filled))
+}
+
 /// Text of a trap: escaped, on one line, of bounded length.
 pub fn one_line(text: &str) -> String {
     let plain = terminal::plain(text).split_whitespace().collect::<Vec<_>>().join(" ");

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, Outgoing, Packet, QoS, SubscribeReasonCode,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, Outgoing, Packet, QoS, StateError,
+    SubscribeReasonCode,
 };
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
@@ -250,6 +251,9 @@ fn reason(error: &ConnectionError) -> String {
         ConnectionError::Tls(error) => {
             format!("TLS: {error}; check --ca-file, and that its certificate names this host")
         }
+        ConnectionError::MqttState(StateError::ConnectionAborted) => "the broker closed it".into(),
+        ConnectionError::MqttState(StateError::AwaitPingResp) => "the broker no longer answers".into(),
+        ConnectionError::MqttState(StateError::Deserialization(error)) => error.to_string(),
         other => explain(other),
     }
 }
