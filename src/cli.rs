@@ -6,6 +6,7 @@
 mod backbone;
 mod eval;
 mod head;
+mod push;
 mod quantize;
 mod replay;
 mod train;
@@ -18,7 +19,8 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 pub use clap_complete::Shell;
 pub use eval::Eval;
-pub use head::{HeadCommand, Inspect, NewKey, Pack, Sign};
+pub use head::{Head, HeadCommand, Inspect, NewKey, Pack, Sign};
+pub use push::{BrokerFlags, Clear, Push, Targets, Until};
 pub use quantize::{Quantize, RangeMethod};
 pub use replay::Replay;
 pub use train::Train;
@@ -38,6 +40,7 @@ Examples:
   arcticd --once *.jpg --json           the same as JSON, an object a line
   arcticd train photos/ -o my.head      make a head of folders of photos
   arcticd eval photos/ --head my.head   measure it
+  arcticd head push my.head --group coast --broker mqtts://broker.example
   arcticd backbone bench                time the built-in network on this device
 
 Configuration:
@@ -105,9 +108,9 @@ enum Command {
     Eval(Eval),
     /// Say what the daemon would have published for a card full of frames
     Replay(Replay),
-    /// Make keys, sign and inspect heads, take over heads trained elsewhere
+    /// Make keys, sign and inspect heads, take over heads trained elsewhere, push heads to traps
     #[command(subcommand)]
-    Head(HeadCommand),
+    Head(Head),
     /// Look into a backbone, time it, or make it smaller and faster
     #[command(subcommand)]
     Backbone(BackboneCommand),
@@ -196,10 +199,31 @@ pub enum Invocation {
         /// The file after `--config`.
         config: Option<PathBuf>,
     },
-    /// Work on a head, at a desk or with the daemon that runs here.
-    Head {
-        /// What to do.
-        command: HeadCommand,
+    /// Work on a head at a desk.
+    Head(HeadCommand),
+    /// Ask the daemon for its heads and their history.
+    HeadList {
+        /// Print JSON.
+        json: bool,
+        /// The file after `--config`.
+        config: Option<PathBuf>,
+    },
+    /// Let the daemon return to the head before.
+    HeadRollback {
+        /// The file after `--config`.
+        config: Option<PathBuf>,
+    },
+    /// Push a head to traps.
+    Push {
+        /// What and to whom.
+        call: Box<Push>,
+        /// The file after `--config`.
+        config: Option<PathBuf>,
+    },
+    /// Take a pushed head back.
+    Clear {
+        /// From whom.
+        call: Box<Clear>,
         /// The file after `--config`.
         config: Option<PathBuf>,
     },
@@ -236,9 +260,15 @@ impl TryFrom<Cli> for Invocation {
             Some(Command::Replay(call)) => {
                 Ok(Self::Replay { call: Replay { json: json || call.json, ..call }, config })
             }
+            Some(Command::Head(Head::List { json: own })) => Ok(Self::HeadList { json: json || own, config }),
+            Some(Command::Head(Head::Push(call))) => {
+                Ok(Self::Push { call: Box::new(Push { json: json || call.json, ..*call }), config })
+            }
             _ if json => mistake(ErrorKind::MissingRequiredArgument, "--json goes with --once or with check"),
             Some(Command::Train(call)) => Ok(Self::Train(call)),
-            Some(Command::Head(command)) => Ok(Self::Head { command, config }),
+            Some(Command::Head(Head::Desk(command))) => Ok(Self::Head(*command)),
+            Some(Command::Head(Head::Rollback)) => Ok(Self::HeadRollback { config }),
+            Some(Command::Head(Head::Clear(call))) => Ok(Self::Clear { call, config }),
             Some(Command::Completions { shell }) => Ok(Self::Completions { shell }),
             Some(Command::Backbone(command)) => Ok(Self::Backbone(command)),
             Some(Command::Run) | None => Ok(Self::Run { config }),

@@ -12,7 +12,8 @@
 //!
 //! Beside the walk: [`accept`] takes pushed heads, tries them beside the one in service and rolls bad ones back; [`heads`] is a head as it travels, signed and checked; [`onnx`] is a network file as a graph. At a desk,
 //! never in the daemon: [`train`] fits a head and [`report`] shows how it went, [`evaluate`] measures one, [`replay`] looks
-//! at a card full of frames, [`quantize`] and [`workshop`] work on backbones; [`photos`] finds what they look at.
+//! at a card full of frames, [`push`] brings a head to traps, [`quantize`] and [`workshop`] work on backbones; [`photos`]
+//! finds what they look at.
 //!
 //! What joins them: [`classifier`] is one frame from bytes to a [`detection`], pure, and shared with [`once`];
 //! [`pipeline`] is the daemon's worker around it; [`daemon`] starts and stops everything; [`health`] is what it knows of
@@ -43,6 +44,7 @@ pub mod once;
 pub mod onnx;
 pub mod photos;
 pub mod pipeline;
+pub mod push;
 pub mod quantize;
 pub mod replay;
 pub mod report;

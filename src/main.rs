@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
-use arcticd::cli::{self, BackboneCommand, HeadCommand, Invocation};
+use arcticd::cli::{self, BackboneCommand, Invocation};
 use arcticd::config::{self, Loaded};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::exit_code::ExitCode;
-use arcticd::{accept, check, evaluate, heads, log, once, quantize, replay, terminal, train, workshop};
+use arcticd::{accept, check, evaluate, heads, log, once, push, quantize, replay, terminal, train, workshop};
 
 fn main() -> ProcessExitCode {
     run(Invocation::parse())
@@ -36,13 +36,19 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
         Invocation::Replay { call, config } => {
             with_config(config.as_deref(), |loaded| replay::run(&loaded.config, &call))
         }
-        Invocation::Head { command: HeadCommand::List { json }, config } => {
+        Invocation::Head(command) => heads::command::run(&command),
+        Invocation::HeadList { json, config } => {
             with_config(config.as_deref(), |loaded| accept::command::list(&loaded.config, json))
         }
-        Invocation::Head { command: HeadCommand::Rollback, config } => {
+        Invocation::HeadRollback { config } => {
             with_config(config.as_deref(), |loaded| accept::command::rollback(&loaded.config))
         }
-        Invocation::Head { command, .. } => heads::command::run(&command),
+        Invocation::Push { call, config } => {
+            with_config(config.as_deref(), |loaded| push::command::run(&loaded.config.mqtt, &call))
+        }
+        Invocation::Clear { call, config } => {
+            with_config(config.as_deref(), |loaded| push::clear::run(&loaded.config.mqtt, &call))
+        }
         Invocation::Backbone(command) => match command {
             BackboneCommand::Inspect { backbone, json } => workshop::inspect::run(backbone.as_deref(), json),
             BackboneCommand::Bench { backbone, serve: true, float, .. } => workshop::serve(backbone.as_deref(), float),

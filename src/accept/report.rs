@@ -174,6 +174,16 @@ pub struct Decided {
     pub reason: Option<String>,
 }
 
+impl Report {
+    /// How far the head with this id came, and why not further; none if the trap does not speak of it.
+    pub fn fate(&self, id: ContentHash) -> Option<(Step, Option<&str>)> {
+        let offer = self.offer.as_ref().filter(|offer| offer.head.id == Some(id));
+        let offer = offer.map(|offer| (offer.state, offer.reason.as_deref()));
+        let decided = self.decided.iter().rev().find(|decided| decided.id == id);
+        offer.or_else(|| decided.map(|decided| (decided.state, decided.reason.as_deref())))
+    }
+}
+
 /// How the last offer stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OfferReport {

@@ -4,6 +4,28 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
+use super::push::{Clear, Push};
+
+/// What follows `arcticd head`.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Head {
+    /// At a desk.
+    #[command(flatten)]
+    Desk(Box<HeadCommand>),
+    /// Push a head to traps over MQTT, and wait for what they make of it
+    Push(Box<Push>),
+    /// Take a head that was pushed off the broker again
+    Clear(Box<Clear>),
+    /// Ask the running daemon which heads serve and what became of those that were pushed
+    List {
+        /// Print one JSON object instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a new head's trial, or return to the head before; the one left is refused for ever
+    Rollback,
+}
+
 /// What is done with a head at a desk.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum HeadCommand {
@@ -15,14 +37,6 @@ pub enum HeadCommand {
     Inspect(Inspect),
     /// Make a head of an ONNX network trained elsewhere (Keras, PyTorch, scikit-learn)
     Pack(Pack),
-    /// Ask the running daemon which heads serve and what became of those that were pushed
-    List {
-        /// Print one JSON object instead of text
-        #[arg(long)]
-        json: bool,
-    },
-    /// End a new head's trial, or return to the head before; the one left is refused for ever
-    Rollback,
 }
 
 /// Make a key pair.

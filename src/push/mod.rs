@@ -1,0 +1,36 @@
+//! `arcticd head push`: a head on its way from the scientist's desk to traps, over any MQTT broker.
+//!
+//! * `settings` is which broker and how; `wire` one connection after another to it; `gather` what it holds, asked for.
+//! * [`Parcel`] is the head as it travels, [`Shelf`] what the broker holds in a scope's topics, and `plan` what has to be
+//!   published to get from one to the other; `deliver` does it, as fast as the link takes it.
+//! * [`Fleet`] is what the traps say; [`foresee`] what they will say; `table` and `screen` show it.
+//! * `course` walks through all of it, [`command`] and [`clear`] are the commands.
+//!
+//! Invariant: pieces that the broker holds belong to the head that its `head/offer` names. So an offer is published before
+//! its pieces, and a superseded head's pieces are cleared before its offer goes: whenever this is interrupted, the next
+//! push knows what lies there.
+
+pub mod clear;
+pub mod command;
+mod course;
+mod deliver;
+mod fleet;
+mod foresight;
+mod gather;
+mod outcome;
+mod parcel;
+mod plan;
+mod screen;
+mod settings;
+mod shelf;
+mod table;
+mod window;
+mod wire;
+
+#[cfg(test)]
+mod testing;
+
+pub use fleet::{Fleet, Verdict};
+pub use foresight::{Foresight, foresee};
+pub use parcel::{Parcel, ParcelError};
+pub use shelf::Shelf;
