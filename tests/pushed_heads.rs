@@ -276,7 +276,8 @@ fn a_rollback_at_the_machine_returns_to_the_head_before_and_refuses_the_bad_one_
         String::from_utf8_lossy(&said.stdout)
             .contains("demo-scenes 1.2 is out of service for ever; head demo-scenes 1.1 serves")
     );
-    let gone = |report: &arcticd::accept::Report| report.decided.last().is_some_and(|last| last.state == Step::RolledBack);
+    let gone =
+        |report: &arcticd::accept::Report| report.decided.last().is_some_and(|last| last.state == Step::RolledBack);
     let report = wait_report(&subscriber, 0, gone);
     assert_eq!((report.floor, report.active.sequence), (2, 1));
     let since = subscriber.messages().len();
