@@ -26,6 +26,12 @@ fn bytes() -> [u64; 2] {
     [numbers[8], numbers[0]]
 }
 
+/// A linear head on all features of the built-in backbone, of so many labels: 5 KB each.
+fn mind(labels: u64) -> Mind {
+    let name = |number: u64| if number == 0 { "polar_bear".to_owned() } else { format!("other_{number}") };
+    Mind::Always((0..labels).map(|number| (name(number), 1.0 / labels as f32)).collect())
+}
+
 fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
@@ -65,10 +71,7 @@ fn a_head_arrives_over_a_thin_and_lossy_link_and_alerts_flow_meanwhile() {
     subscriber.wait_for(LIMIT, online).unwrap();
     println!("online after {:.0} s, {:?} bytes down and up", begun.elapsed().as_secs_f32(), bytes());
 
-    let plain = maker.head(&Mind::Of(parts::head().to_owned()), 1, |_| {}).unwrap();
-    let wanted = setting("ARCTICD_THIN_LINK_HEAD", 15_000);
-    let ballast = wanted.saturating_sub(plain.row().len() as u64 + 100) as usize;
-    let head = maker.head(&Mind::Large(parts::head().to_owned(), ballast.max(4)), 1, |_| {}).unwrap();
+    let head = maker.head(&mind(setting("ARCTICD_THIN_LINK_LABELS", 2)), 1, |_| {}).unwrap();
     let count = signed::pieces(&head).len() as u32;
     let (file, offered) = (signed::file(&head).unwrap().len(), signed::offer(&head).unwrap().encode().len());
     println!("a head of {} bytes, {file} as a file, in {count} pieces; its offer has {offered}", head.row().len());

@@ -19,7 +19,8 @@ Usage: cargo xtask <COMMAND>
   background PHOTOS    write models/default/background.bin from photos without the animals
   mutate [--count N] [--seed N]
                        N mutations (default: 10000) of heads and their transfer against the real acceptor
-  thinlink [--rate 2kbit] [--loss 0.1] [--head BYTES] [--keep-alive SECONDS]
+  corpus               write the corpora that fuzzing begins with, see fuzz/README.md
+  thinlink [--rate 2kbit] [--loss 0.1] [--labels 2] [--keep-alive SECONDS]
                        a head over a link that is slow and loses packets; needs root, iproute2 and iptables
   ci                   what a merge needs: formatting, lints, tests";
 
@@ -43,6 +44,9 @@ fn run() -> Result<()> {
             cargo(&[&["run", "--quiet", "--locked", "--example", "generate", "--"], &arguments[..]].concat())?;
         }
         ["ci"] => ci()?,
+        ["corpus"] => {
+            cargo(&["run", "--quiet", "--locked", "-p", "testkit", "--example", "corpus", "--", "fuzz/corpus"])?;
+        }
         ["mutate", ..] => mutate(&arguments[1..])?,
         ["thinlink", ..] => thin_link::run(&arguments[1..])?,
         _ => bail!("no such command: {}\n\n{HELP}", arguments.join(" ")),

@@ -21,7 +21,7 @@ const MTU: u32 = 576;
 struct Link {
     rate: String,
     loss: f64,
-    head: String,
+    labels: String,
     keep_alive: String,
 }
 
@@ -43,7 +43,7 @@ pub fn run(arguments: &[&str]) -> Result<()> {
         .current_dir(crate::root())
         .env("ARCTICD_THIN_LINK", &names[1])
         .env("ARCTICD_THIN_LINK_BROKER", BROKER)
-        .env("ARCTICD_THIN_LINK_HEAD", &link.head)
+        .env("ARCTICD_THIN_LINK_LABELS", &link.labels)
         .env("ARCTICD_THIN_LINK_KEEP_ALIVE", &link.keep_alive)
         .status()
         .context("`ip` can't be started")?;
@@ -52,12 +52,12 @@ pub fn run(arguments: &[&str]) -> Result<()> {
 }
 
 fn parse(arguments: &[&str]) -> Result<Link> {
-    let mut link = Link { rate: "2kbit".into(), loss: 0.1, head: "15000".into(), keep_alive: "60".into() };
+    let mut link = Link { rate: "2kbit".into(), loss: 0.1, labels: "2".into(), keep_alive: "60".into() };
     for pair in arguments.chunks(2) {
         match pair {
             ["--rate", rate] => link.rate = (*rate).to_owned(),
             ["--loss", loss] => link.loss = loss.parse().context("--loss takes a share, as 0.1")?,
-            ["--head", bytes] => link.head = (*bytes).to_owned(),
+            ["--labels", count] => link.labels = (*count).to_owned(),
             ["--keep-alive", seconds] => link.keep_alive = (*seconds).to_owned(),
             other => bail!("thinlink does not know {}", other.join(" ")),
         }

@@ -29,7 +29,10 @@ pub(super) const KINDS: &[(&str, Make)] = &[
         resigned(it, random, |manifest, random| match below(random, 3) {
             0 => manifest["backbone"]["id"] = json!("another-net"),
             1 => manifest["backbone"]["sha256"] = json!("00".repeat(32)),
-            _ => manifest["backbone"]["features"] = json!(random.pick(&[1, 7, 1280, 1_000_000])),
+            _ => {
+                let features = manifest["backbone"]["features"].as_u64().unwrap_or(0);
+                manifest["backbone"]["features"] = json!(random.pick(&[1, 7, features + 1, 1_000_000]));
+            }
         })
     }),
     ("signed: for other traps", |it, random| {
