@@ -62,6 +62,9 @@ pub struct Kept {
     pub labelled: BTreeMap<String, u64>,
 }
 
+/// What a message says, given the journal's epoch and its number.
+pub type Body<T> = Box<dyn FnOnce(&str, u64) -> T>;
+
 /// A message for the outbox: id, topic below the trap's, and the body given epoch and number.
 pub struct Queued<T> {
     /// Two messages with one id are one.
@@ -69,7 +72,7 @@ pub struct Queued<T> {
     /// Below `<prefix>/<trap>/`.
     pub topic: String,
     /// Its content.
-    pub body: Box<dyn FnOnce(&str, u64) -> T>,
+    pub body: Body<T>,
 }
 
 impl Transaction<'_> {
