@@ -45,7 +45,7 @@ fn run() -> Result<()> {
         }
         ["ci"] => ci()?,
         ["corpus"] => {
-            cargo(&["run", "--quiet", "--locked", "-p", "testkit", "--example", "corpus", "--", "fuzz/corpus"])?;
+            cargo(&["run", "--quiet", "--locked", "--example", "corpus", "--", "fuzz/corpus"])?;
         }
         ["mutate", ..] => mutate(&arguments[1..])?,
         ["thinlink", ..] => thin_link::run(&arguments[1..])?,
