@@ -257,6 +257,33 @@ fn a_head_whose_key_was_taken_away_leaves_service() {
 }
 
 #[test]
+fn a_start_without_any_key_gives_no_head_up_for_ever() {
+    let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
+    let subscriber = listen(broker.port());
+    let world = trusting(&maker, &broker, 1).set_raw("alerts.thresholds", "{ polar_bear = 0.0 }");
+    let mut daemon = start_online(&world, &subscriber);
+    set(&subscriber, &maker.head(&good(), 4, |_| {}).unwrap());
+    wait_step(&subscriber, 4, Step::Trial);
+    empty_frames(&world, 0..1);
+    wait_step(&subscriber, 4, Step::Active);
+    assert_eq!(daemon.terminate().unwrap(), 0);
+    // As if the disk with the keys came up late.
+    let (keys, away) = (world.path("keys"), world.path("keys-away"));
+    std::fs::rename(&keys, &away).unwrap();
+    let mut daemon = start_online(&world, &subscriber);
+    let before = frames(&subscriber.messages()).len();
+    world.drop_frame("without.jpg", &bear(1)).unwrap();
+    let told = wait_detections(&subscriber, before + 1).pop().unwrap();
+    assert_eq!(told.model.head, "demo-scenes rendered", "the configured head serves meanwhile");
+    assert_eq!(daemon.terminate().unwrap(), 0);
+    std::fs::rename(&away, &keys).unwrap();
+    let _daemon = start_online(&world, &subscriber);
+    world.drop_frame("with.jpg", &bear(2)).unwrap();
+    let told = wait_detections(&subscriber, before + 2).pop().unwrap();
+    assert_eq!((told.model.head.as_str(), told.model.sequence), ("demo-scenes 1.4", 4));
+}
+
+#[test]
 fn a_rollback_at_the_machine_returns_to_the_head_before_and_refuses_the_bad_one_for_ever() {
     let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
     let subscriber = listen(broker.port());

@@ -17,7 +17,7 @@ fn trap() -> Trap {
 fn frames(count: u32, apart: f32, width: usize) -> Vec<LabelledFrame> {
     let mut random = fastrand::Rng::with_seed(3);
     let mut frame = |number: u32| {
-        let bear = number % 2 == 0;
+        let bear = number.is_multiple_of(2);
         let mut features: Vec<f32> = (0..width).map(|_| random.f32()).collect();
         features[0] += if bear { apart } else { 0.0 };
         LabelledFrame {

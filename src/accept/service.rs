@@ -93,7 +93,7 @@ impl Acceptor {
                     }
                     break;
                 }
-                Err(error) if is_passing(&error) => {
+                Err(error) if self.may_pass(&error) => {
                     // The disk, not the head: another head serves for now, and the next start tries again.
                     let text = format!("{error:#}; the configured head serves until the next start");
                     tracing::error!("{text}");
@@ -154,7 +154,7 @@ impl Acceptor {
             if deaths < DEATHS { self.load(&offer.id) } else { Err(anyhow!("the daemon died {deaths} times of it")) };
         let judge = match loaded {
             Ok(judge) => Arc::new(judge),
-            Err(error) if is_passing(&error) => {
+            Err(error) if self.may_pass(&error) => {
                 tracing::error!("{error:#}; it is tried again");
                 return;
             }
@@ -358,6 +358,12 @@ impl Acceptor {
 
     fn title(&self) -> String {
         format!("head {}", self.proven.head().title())
+    }
+
+    /// Whether a head that can't be loaded now may be another time: the disk is to blame, or there is no key at all, as
+    /// where the disk with the keys is not there yet.
+    fn may_pass(&self, error: &anyhow::Error) -> bool {
+        is_passing(error) || self.keys().iter().next().is_none()
     }
 
     /// Takes heads out of service whose key is trusted no more.

@@ -120,13 +120,13 @@ impl Doors {
         let content = match below.split('/').collect::<Vec<_>>().as_slice() {
             ["head", "set"] => Content::Set,
             ["head", "offer"] => Content::Offer,
-            // One way to write a number, so that one piece has one topic.
+            // One way to write an id and a number, so that one piece has one topic.
             ["head", "chunk", id, piece] => {
-                let number: u32 = piece.parse().ok()?;
-                if number.to_string() != *piece {
+                let (hash, number): (ContentHash, u32) = (id.parse().ok()?, piece.parse().ok()?);
+                if hash.to_string() != *id || number.to_string() != *piece {
                     return None;
                 }
-                Content::Chunk { id: id.parse().ok()?, piece: number }
+                Content::Chunk { id: hash, piece: number }
             }
             _ => Content::Ask(Kind::ALL.into_iter().find(|kind| kind.topic() == below)?),
         };
@@ -160,6 +160,7 @@ mod tests {
             format!("arcticd/north/features/{id}"),
             "arcticd/north".to_owned(),
             "arcticd/north/head/chunk/abc/0".to_owned(),
+            chunk("0").to_uppercase().replace("ARCTICD/NORTH/HEAD/CHUNK", "arcticd/north/head/chunk"),
             chunk("-1"),
             chunk("+1"),
             chunk("01"),

@@ -62,6 +62,9 @@ pub struct Kept {
     pub labelled: BTreeMap<String, u64>,
 }
 
+/// What a message says, given the journal's epoch and its number.
+pub type Body<T> = Box<dyn FnOnce(&str, u64) -> T>;
+
 /// A message for the outbox: id, topic below the trap's, and the body given epoch and number.
 pub struct Queued<T> {
     /// Two messages with one id are one.
@@ -69,7 +72,7 @@ pub struct Queued<T> {
     /// Below `<prefix>/<trap>/`.
     pub topic: String,
     /// Its content.
-    pub body: Box<dyn FnOnce(&str, u64) -> T>,
+    pub body: Body<T>,
 }
 
 impl Transaction<'_> {
@@ -293,8 +296,9 @@ mod tests {
 
         fn see(&mut self, number: u32, most: u64) {
             let levels = Levels { low: 0.0, step: 0.5, levels: vec![number as u8; 8] };
-            let (alert, margin) = (number % 2 == 0, 1.0 / (number + 1) as f32);
-            let kept = KeptFrame { backbone: "net", levels: &levels, alert, novel: Some(number % 3 == 0), margin };
+            let (alert, margin) = (number.is_multiple_of(2), 1.0 / (number + 1) as f32);
+            let kept =
+                KeptFrame { backbone: "net", levels: &levels, alert, novel: Some(number.is_multiple_of(3)), margin };
             let row = FrameRow { name: "a/b.jpg", camera: Some("a"), processed_at: "now", ..FrameRow::default() };
             self.journal
                 .transaction(|transaction| {
