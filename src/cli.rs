@@ -3,6 +3,7 @@
 //! [`Cli`] is what clap understands, [`Invocation`] what the rest of the program is asked to do; there is one conversion
 //! between them.
 
+mod ask;
 mod backbone;
 mod eval;
 mod head;
@@ -14,6 +15,7 @@ mod train;
 use std::io;
 use std::path::PathBuf;
 
+pub use ask::{AskCall, AskWay, AskWhat};
 pub use backbone::{Add, MapPooling};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
@@ -227,6 +229,13 @@ pub enum Invocation {
         /// The file after `--config`.
         config: Option<PathBuf>,
     },
+    /// Ask traps for something.
+    Ask {
+        /// For what, and whom.
+        call: Box<AskCall>,
+        /// The file after `--config`.
+        config: Option<PathBuf>,
+    },
     /// Work on a backbone at a desk.
     Backbone(BackboneCommand),
     /// Print a completion script.
@@ -269,6 +278,7 @@ impl TryFrom<Cli> for Invocation {
             Some(Command::Head(Head::Desk(command))) => Ok(Self::Head(*command)),
             Some(Command::Head(Head::Rollback)) => Ok(Self::HeadRollback { config }),
             Some(Command::Head(Head::Clear(call))) => Ok(Self::Clear { call, config }),
+            Some(Command::Head(Head::Ask(call))) => Ok(Self::Ask { call, config }),
             Some(Command::Completions { shell }) => Ok(Self::Completions { shell }),
             Some(Command::Backbone(command)) => Ok(Self::Backbone(command)),
             Some(Command::Run) | None => Ok(Self::Run { config }),

@@ -49,6 +49,9 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
         Invocation::Clear { call, config } => {
             with_config(config.as_deref(), |loaded| push::clear::run(&loaded.config.mqtt, &call))
         }
+        Invocation::Ask { call, config } => {
+            with_config(config.as_deref(), |loaded| push::asking::run(&loaded.config.mqtt, &call))
+        }
         Invocation::Backbone(command) => match command {
             BackboneCommand::Inspect { backbone, json } => workshop::inspect::run(backbone.as_deref(), json),
             BackboneCommand::Bench { backbone, serve: true, float, .. } => workshop::serve(backbone.as_deref(), float),

@@ -9,7 +9,7 @@ use arcticd::frame::{self, ContentHash, Limits, Scale};
 use arcticd::journal::Which;
 use arcticd::model::source::{self, Origin};
 use parts::heads::{good, offer, reports, set, topic, trusting, wait_report, wait_step};
-use parts::{PATIENCE, bear, frame, listen, skip, start_online, wait_frames, wait_health};
+use parts::{BIN, PATIENCE, bear, frame, listen, skip, start_online, wait_frames, wait_health};
 use testkit::broker::Broker;
 use testkit::daemon::World;
 use testkit::head::signed::Maker;
@@ -315,4 +315,50 @@ fn unless_it_is_configured_no_features_are_kept_and_none_given() {
     }
     let db = rusqlite::Connection::open(world.state().join("journal.sqlite")).unwrap();
     assert_eq!(db.query_row("SELECT count(*) FROM features", [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+}
+
+#[test]
+fn the_command_asks_signs_and_waits_for_the_answers() {
+    let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
+    let subscriber = listen(broker.port());
+    let world = trusting(&maker, &broker, 1).set_raw("heads.keep_features", "10").set_raw("groups", "[\"coast\"]");
+    let key = world.path("me");
+    let made = world.command(BIN).args(["head", "new-key", "--no-password"]).arg(&key).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    std::fs::copy(key.with_extension("pub"), world.path("keys").join("me.pub")).unwrap();
+    let _daemon = start_online(&world, &subscriber);
+    wait_report(&subscriber, 0, |_| true);
+    let frames = look_at(&world, Scene::Bear, 0..2);
+    let ask = |words: &[&str]| {
+        let key = key.with_extension("key");
+        let mut command = world.command(BIN);
+        command.args(["head", "ask"]).args(words).arg("--key").arg(key).args(["--broker", broker.url().as_str()]);
+        let said = command.output().unwrap();
+        (said.status.code(), String::from_utf8(said.stdout).unwrap(), String::from_utf8(said.stderr).unwrap())
+    };
+    let folder = world.path("look");
+    let (code, _, said) =
+        ask(&["features", "--where", "unsure", "-o", folder.to_str().unwrap(), "--group", "coast", "--wait", "100"]);
+    assert_eq!(code, Some(0), "{said}");
+    for frame in &frames {
+        let file = std::fs::read(folder.join(format!("{frame}.json"))).unwrap();
+        assert_eq!(serde_json::from_slice::<Exported>(&file).unwrap().frame, *frame);
+    }
+    let one = frames[0].to_string();
+    let (code, printed, said) = ask(&["features", "--frame", &one, "--trap", "test"]);
+    assert_eq!((code, printed.lines().count()), (Some(0), 1), "{said}");
+    assert!(said.contains("features, sequence 2"), "{said}");
+    let table = world.path("labels.csv");
+    std::fs::write(&table, format!("frame,label\n{},polar_bear\n", frames[1])).unwrap();
+    let (code, _, said) = ask(&["labels", table.to_str().unwrap(), "--trap", "test"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("test: done: 1 frames labelled"), "{said}");
+    let (code, _, said) = ask(&["refit", "--trap", "test"]);
+    assert!(code == Some(1) && said.contains("test: refused: there must be at least two labels"), "{said}");
+    // The same message is done already; another one of its number is refused.
+    let (code, _, said) = ask(&["labels", table.to_str().unwrap(), "--trap", "test", "--sequence", "1"]);
+    assert!(code == Some(0) && said.contains("1 frames labelled"), "{said}");
+    std::fs::write(&table, format!("{one} polar_bear\n")).unwrap();
+    let (code, _, said) = ask(&["labels", table.to_str().unwrap(), "--trap", "test", "--sequence", "1"]);
+    assert!(code == Some(1) && said.contains("not above 1"), "{said}");
 }

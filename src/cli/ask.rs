@@ -116,7 +116,9 @@ impl AskWhat {
     /// Whom it goes to, and how.
     pub fn way(&self) -> &AskWay {
         match self {
-            Self::Labels { way, .. } | Self::Refit { way } | Self::Features { way, .. } | Self::Forget { way, .. } => way,
+            Self::Labels { way, .. } | Self::Refit { way } | Self::Features { way, .. } | Self::Forget { way, .. } => {
+                way
+            }
         }
     }
 }

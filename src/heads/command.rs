@@ -109,7 +109,15 @@ pub(crate) fn sign_with(bundle: &Bundle, key: &SecretKey) -> Result<Signature> {
         "head:{}\tversion:{}\tsequence:{}\ttimestamp:{time}",
         manifest.name, manifest.version, manifest.sequence
     );
-    Ok(key.sign(bundle.manifest_bytes(), &comment)?)
+    sign_message(key, bundle.manifest_bytes(), &comment)
+}
+
+/// Signs any message; the comment is for people.
+///
+/// # Errors
+/// The key can't sign.
+pub(crate) fn sign_message(key: &SecretKey, message: &[u8], comment: &str) -> Result<Signature> {
+    Ok(key.sign(message, comment)?)
 }
 
 fn made_elsewhere(bundle: &Bundle, signature: &Path, public: &Path) -> Result<Signature> {
