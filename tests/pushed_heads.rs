@@ -206,7 +206,7 @@ fn what_may_not_come_in_is_refused_and_the_connection_stays() {
         cut,
         flipped,
         b"no head at all".to_vec(),
-        vec![0; 20 << 20],
+        vec![0; 15 << 20],
     ];
     for (number, payload) in unproven.iter().enumerate() {
         subscriber.publish(&topic(arcticd::accept::Content::Set), false, payload).unwrap();

@@ -275,8 +275,15 @@ impl Acceptor {
         let _ = control.reply.send(answer);
     }
 
-    /// Puts a changed record on disk, and then makes it the one that counts.
+    /// Puts a changed record on disk, makes it the one that counts, and tells.
     pub(super) fn change(&mut self, step: Step, change: impl FnOnce(&mut Record)) -> Result<()> {
+        self.put(step, change)?;
+        self.publish();
+        Ok(())
+    }
+
+    /// As [`Acceptor::change`], without telling the broker yet.
+    pub(super) fn put(&mut self, step: Step, change: impl FnOnce(&mut Record)) -> Result<()> {
         let mut changed = self.record.clone();
         change(&mut changed);
         fault::point(&format!("before {step}"));
@@ -287,7 +294,6 @@ impl Acceptor {
             let (facts, reason) = (offer.head.clone(), offer.reason.clone());
             self.told(step, &facts, reason.as_deref());
         }
-        self.publish();
         Ok(())
     }
 

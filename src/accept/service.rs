@@ -304,13 +304,15 @@ impl Acceptor {
     fn commit(&mut self) {
         let digest = self.configured.judge.head().sha256().to_owned();
         // On failure the trial simply goes on: the next frame asks again.
-        if self.change(Step::Active, |record| record.commit(&digest)).is_err() {
+        if self.put(Step::Active, |record| record.commit(&digest)).is_err() {
             return;
         }
         if let Some(candidate) = self.candidate.take() {
             self.proven = candidate.judge;
         }
         self.take_seats();
+        // Who hears that it serves may rely on it.
+        self.publish();
         self.store.sweep(&self.record.kept());
     }
 
