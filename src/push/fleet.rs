@@ -301,7 +301,7 @@ mod tests {
             assert!(matches!(verdict, Verdict::Foreseen(_)) && took == Some(false));
             assert_eq!(refusing.wanted(&parcel), []);
             say(&mut refusing, &parcel, "north", |_| {});
-            assert_eq!(refusing.wanted(&parcel), [scope.clone()]);
+            assert_eq!(refusing.wanted(&parcel), std::slice::from_ref(&scope));
             let mut forced = Fleet::new(vec![scope.clone()], Until::Trial, true);
             assert_eq!(say(&mut forced, &parcel, "north", |report| report.floor = 9).1, None);
             assert_eq!(forced.wanted(&parcel), [scope]);

@@ -60,7 +60,7 @@ pub fn foresee(name: &str, report: &Report, parcel: &Parcel) -> Foresight {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::super::testing;
     use super::*;
@@ -72,11 +72,14 @@ mod tests {
         assert_eq!(foresee("north", &testing::report(&parcel), &parcel), Foresight::Takes);
     }
 
+    /// What makes a good report a bad one.
+    type Spoil = fn(&mut Report);
+
     #[test]
     fn each_refusal_is_foreseen_with_its_reason() {
         let parcel = testing::large();
         let good = testing::report(&parcel);
-        let cases: [(&str, fn(&mut Report)); 4] = [
+        let cases: [(&str, Spoil); 4] = [
             ("runs other-net", |report| report.backbone = "other-net".into()),
             ("another file of backbone", |report| report.backbone_sha256 = "00".repeat(32)),
             ("sequence 5 is not above 5", |report| report.floor = 5),

@@ -184,7 +184,10 @@ mod tests {
     use crate::accept::{Scope, TrialReport};
     use crate::cli::Until;
 
-    fn fleet_saying(parcel: &Parcel, changes: &[(&str, &dyn Fn(&mut Report))]) -> Fleet {
+    /// What a trap says otherwise than others.
+    type Change<'a> = &'a dyn Fn(&mut Report);
+
+    fn fleet_saying(parcel: &Parcel, changes: &[(&str, Change)]) -> Fleet {
         let scopes = changes.iter().map(|(name, _)| Scope::Trap((*name).to_owned())).collect();
         let mut fleet = Fleet::new(scopes, Until::Trial, false);
         for (name, change) in changes {
