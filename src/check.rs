@@ -16,6 +16,7 @@ use crate::detect::Rules;
 use crate::exit_code::ExitCode;
 use crate::model::source::{self, Origin};
 use crate::mqtt::{Topics, connect_options, explain};
+use crate::terminal;
 
 /// One stage.
 #[derive(Debug, Serialize)]
@@ -29,7 +30,7 @@ struct Verdict {
 /// out.
 ///
 /// # Errors
-/// Standard output is gone.
+/// The disk behind standard output is full.
 pub fn run(path: Option<&Path>, json: bool) -> Result<ExitCode> {
     let mut report = Report { json, failed: false };
     let loaded = match config::load(path, config::environment()) {
@@ -60,7 +61,7 @@ impl Report {
         let ok = result.is_ok();
         self.failed |= !ok;
         let detail = result.unwrap_or_else(|error| format!("{error:#}"));
-        let mut out = io::stdout().lock();
+        let mut out = terminal::out();
         let written = if self.json {
             let line = serde_json::to_string(&Verdict { stage, ok, detail })?;
             writeln!(out, "{line}")
@@ -69,7 +70,7 @@ impl Report {
                 out,
                 "{} {stage:<8} {}",
                 if ok { "ok  " } else { "FAIL" },
-                detail.replace('\n', "\n              ")
+                terminal::plain(&detail).replace('\n', "\n            ")
             )
         };
         written.context("standard output")?;

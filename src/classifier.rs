@@ -1,19 +1,23 @@
 //! One frame from its bytes to a detection: decode, classify, judge. Pure: no files, no clock, no broker; the daemon and
 //! `--once` share it, so both say the same of the same bytes.
+//!
+//! The backbone stays, the heads may change between two frames: who judges a frame is asked once, when it is begun.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::accept::judges::{Judge, Judgement, Judges, Observation, Opinion, Seat};
 use crate::config::{Alerts, LocationPolicy, Position};
-use crate::detect::{Rules, RulesError, Verdict};
+use crate::detect::{RulesError, Verdict};
 use crate::detection::{
     Decision, Detection, FrameRef, Kind, Location, ModelRef, SCHEMA, TimeSource, message_id, rounded,
 };
 use crate::frame::{self, CaptureTime, ContentHash, Frame, FrameError, Limits};
-use crate::model::{Model, ModelError, Scores, Timing};
+use crate::model::{Backbone, Levels, Model, ModelError, Scores, Timing};
 
 /// Why a frame got no verdict. It stays where it is and is recorded as failed.
 #[derive(Debug, thiserror::Error)]
@@ -45,14 +49,15 @@ impl ClassifyError {
     }
 }
 
-/// A model with its rules, and what this trap says of itself in each message.
+/// A backbone and the heads that judge what it sees, and what this trap says of itself in each message.
 pub struct Classifier {
-    model: Model,
-    rules: Rules,
+    backbone: Arc<Backbone>,
+    seat: Seat,
     trap: String,
     location: Option<Position>,
     location_policy: LocationPolicy,
     limits: Limits,
+    gives_features: bool,
 }
 
 /// What the file system knows of a frame.
@@ -66,14 +71,23 @@ pub struct FileFacts<'a> {
     pub modified: OffsetDateTime,
 }
 
+/// What came of one frame, and what is to be learned from it of the heads that looked.
+#[derive(Debug)]
+pub struct Look {
+    /// The frame with its verdict, or why there is none.
+    pub classified: Result<Classified, ClassifyError>,
+    /// Of a candidate beside the proven head, or of the proven head's failure.
+    pub observation: Option<Observation>,
+}
+
 /// A classified frame.
 #[derive(Debug, Clone)]
 pub struct Classified {
     /// The message, not yet numbered and without its event.
     pub detection: Detection,
-    /// What the rules make of it.
+    /// What the rules of the head that decided make of it.
     pub verdict: Verdict,
-    /// What the networks say.
+    /// What the networks say; the labels are those of the head that decided.
     pub scores: Scores,
     /// Capture time for grouping, seconds since 1970. A camera clock without a zone is taken as UTC: within one camera
     /// only differences count.
@@ -82,6 +96,8 @@ pub struct Classified {
     pub partial: Option<String>,
     /// Time spent decoding.
     pub decode: Duration,
+    /// What the backbone sees in it, if that is wanted.
+    pub features: Option<Levels>,
 }
 
 impl Classified {
@@ -89,26 +105,61 @@ impl Classified {
     pub fn timing(&self) -> Timing {
         self.scores.timing
     }
+
+    /// By how much the most probable label is ahead of the next, 0 to 1.
+    pub fn margin(&self) -> f32 {
+        let (mut first, mut second) = (0.0_f32, 0.0_f32);
+        for (_, score) in &self.scores.labels {
+            (first, second) = (first.max(*score), second.max(score.min(first)));
+        }
+        first - second
+    }
+}
+
+/// A frame's pixels as the backbone sees them.
+struct Seen {
+    frame: Frame,
+    features: Vec<f32>,
+    decode: Duration,
+    timing: Timing,
 }
 
 impl Classifier {
-    /// Joins a model with the configured rules.
+    /// A model whose head judges alone, by the configured rules.
     ///
     /// # Errors
     /// [`RulesError`] if the head knows no label that could alert.
     pub fn new(model: Model, trap: String, alerts: &Alerts, limits: Limits) -> Result<Self, RulesError> {
-        let rules = Rules::new(alerts, model.head().manifest())?;
-        Ok(Self { model, rules, trap, location: alerts.location, location_policy: alerts.location_policy, limits })
+        let (backbone, head) = model.into_parts();
+        let seat = Seat::new(Judges::alone(Judge::new(head, alerts)?));
+        Ok(Self::seated(Arc::new(backbone), seat, trap, alerts, limits))
     }
 
-    /// The networks.
-    pub fn model(&self) -> &Model {
-        &self.model
+    /// A backbone, and a seat whose heads may change. Whoever seats a head sees to it that it was trained on this backbone
+    /// ([`crate::model::check_fit`]).
+    pub fn seated(backbone: Arc<Backbone>, seat: Seat, trap: String, alerts: &Alerts, limits: Limits) -> Self {
+        let (location, location_policy) = (alerts.location, alerts.location_policy);
+        Self { backbone, seat, trap, location, location_policy, limits, gives_features: false }
     }
 
-    /// Which labels alert.
-    pub fn rules(&self) -> &Rules {
-        &self.rules
+    /// Whether [`Classified::features`] are wanted.
+    pub fn give_features(&mut self, wanted: bool) {
+        self.gives_features = wanted;
+    }
+
+    /// The frozen network.
+    pub fn backbone(&self) -> &Arc<Backbone> {
+        &self.backbone
+    }
+
+    /// Where heads are changed.
+    pub fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
+    /// The proven head of now with its rules.
+    pub fn proven(&self) -> Arc<Judge> {
+        self.seat.judges().proven.clone()
     }
 
     /// What a file may ask for.
@@ -116,25 +167,36 @@ impl Classifier {
         &self.limits
     }
 
-    /// Decodes, classifies and judges one file; `now` becomes `processed_at`.
-    ///
-    /// # Errors
-    /// [`ClassifyError`]; a panic in a decoder or network is one of them, not the end of the daemon.
-    pub fn classify(
-        &self,
-        bytes: &[u8],
-        hash: &ContentHash,
-        file: &FileFacts,
-        now: OffsetDateTime,
-    ) -> Result<Classified, ClassifyError> {
+    /// Decodes, classifies and judges one file; `now` becomes `processed_at`. A panic in a decoder or network is an error
+    /// like another, not the end of the daemon.
+    pub fn classify(&self, bytes: &[u8], hash: &ContentHash, file: &FileFacts, now: OffsetDateTime) -> Look {
         let start = Instant::now();
-        let frame = guarded("decode", || frame::decode(bytes, self.model.wanted_scale(), &self.limits))??;
+        let judges = self.seat.judges();
+        let mut seen = match self.see(bytes) {
+            Ok(seen) => seen,
+            Err(error) => return Look { classified: Err(error), observation: None },
+        };
+        let judging = Instant::now();
+        let Judgement { answer, observation } = judges.judge(&seen.features);
+        seen.timing.head = judging.elapsed();
+        let classified = answer.map(|(opinion, judge)| {
+            let detection = self.detection(&seen.frame, hash, file, &opinion, &judge, now, start.elapsed());
+            let Seen { frame, decode, timing, features } = seen;
+            let features = if self.gives_features { Levels::of(&features) } else { None };
+            let Opinion { scores, verdict } = opinion;
+            let scores = Scores { labels: scores.labels, novel: scores.novel, timing };
+            let at = frame.captured_at.map_or(file.modified, |time| time.assume_offset(time::UtcOffset::UTC));
+            Classified { detection, verdict, scores, at: at.unix_timestamp(), partial: frame.partial, decode, features }
+        });
+        Look { classified, observation }
+    }
+
+    fn see(&self, bytes: &[u8]) -> Result<Seen, ClassifyError> {
+        let start = Instant::now();
+        let frame = guarded("decode", || frame::decode(bytes, self.backbone.wanted_scale(), &self.limits))??;
         let decode = start.elapsed();
-        let scores = guarded("classify", || self.model.classify(&frame.pixels))??;
-        let verdict = self.rules.judge(&scores.labels, scores.novel);
-        let detection = self.detection(&frame, hash, file, &scores, &verdict, now, start.elapsed());
-        let at = frame.captured_at.map_or(file.modified, |time| time.assume_offset(time::UtcOffset::UTC));
-        Ok(Classified { detection, verdict, scores, at: at.unix_timestamp(), partial: frame.partial, decode })
+        let (features, timing) = guarded("classify", || self.backbone.timed_features_of(&frame.pixels))??;
+        Ok(Seen { frame, features, decode, timing })
     }
 
     #[allow(clippy::too_many_arguments)] // The facts of one message; a struct would name them a second time.
@@ -143,8 +205,8 @@ impl Classifier {
         frame: &Frame,
         hash: &ContentHash,
         file: &FileFacts,
-        scores: &Scores,
-        verdict: &Verdict,
+        opinion: &Opinion,
+        judge: &Judge,
         now: OffsetDateTime,
         took: Duration,
     ) -> Detection {
@@ -155,7 +217,7 @@ impl Classifier {
             None => (file.modified, TimeSource::File, None),
         };
         let position = frame.position.or(self.location.map(|position| (position.latitude, position.longitude)));
-        let head = self.model.head();
+        let Opinion { scores, verdict } = opinion;
         Detection {
             schema: SCHEMA,
             id: message_id(&self.trap, &sha256, Kind::Detection),
@@ -185,9 +247,9 @@ impl Classifier {
                 rule: verdict.rule.clone(),
             },
             model: ModelRef {
-                backbone: self.model.backbone().manifest().id.clone(),
-                head: head.title(),
-                sequence: head.manifest().sequence,
+                backbone: self.backbone.manifest().id.clone(),
+                head: judge.head().title(),
+                sequence: judge.head().manifest().sequence,
             },
             location: position
                 .and_then(|(latitude, longitude)| Location::published(latitude, longitude, self.location_policy)),
@@ -216,3 +278,7 @@ pub(crate) fn guarded<T>(stage: &'static str, work: impl FnOnce() -> T) -> Resul
         ClassifyError::Panic { stage, message }
     })
 }
+
+#[cfg(test)]
+#[path = "classifier_tests.rs"]
+mod tests;

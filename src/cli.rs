@@ -3,6 +3,7 @@
 //! [`Cli`] is what clap understands, [`Invocation`] what the rest of the program is asked to do; there is one conversion
 //! between them.
 
+mod ask;
 mod backbone;
 mod eval;
 mod head;
@@ -14,6 +15,7 @@ mod train;
 use std::io;
 use std::path::PathBuf;
 
+pub use ask::{AskCall, AskWay, AskWhat};
 pub use backbone::{Add, MapPooling};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
@@ -201,6 +203,18 @@ pub enum Invocation {
     },
     /// Work on a head at a desk.
     Head(HeadCommand),
+    /// Ask the daemon for its heads and their history.
+    HeadList {
+        /// Print JSON.
+        json: bool,
+        /// The file after `--config`.
+        config: Option<PathBuf>,
+    },
+    /// Let the daemon return to the head before.
+    HeadRollback {
+        /// The file after `--config`.
+        config: Option<PathBuf>,
+    },
     /// Push a head to traps.
     Push {
         /// What and to whom.
@@ -212,6 +226,13 @@ pub enum Invocation {
     Clear {
         /// From whom.
         call: Box<Clear>,
+        /// The file after `--config`.
+        config: Option<PathBuf>,
+    },
+    /// Ask traps for something.
+    Ask {
+        /// For what, and whom.
+        call: Box<AskCall>,
         /// The file after `--config`.
         config: Option<PathBuf>,
     },
@@ -248,13 +269,16 @@ impl TryFrom<Cli> for Invocation {
             Some(Command::Replay(call)) => {
                 Ok(Self::Replay { call: Replay { json: json || call.json, ..call }, config })
             }
+            Some(Command::Head(Head::List { json: own })) => Ok(Self::HeadList { json: json || own, config }),
             Some(Command::Head(Head::Push(call))) => {
                 Ok(Self::Push { call: Box::new(Push { json: json || call.json, ..*call }), config })
             }
             _ if json => mistake(ErrorKind::MissingRequiredArgument, "--json goes with --once or with check"),
             Some(Command::Train(call)) => Ok(Self::Train(call)),
             Some(Command::Head(Head::Desk(command))) => Ok(Self::Head(*command)),
+            Some(Command::Head(Head::Rollback)) => Ok(Self::HeadRollback { config }),
             Some(Command::Head(Head::Clear(call))) => Ok(Self::Clear { call, config }),
+            Some(Command::Head(Head::Ask(call))) => Ok(Self::Ask { call, config }),
             Some(Command::Completions { shell }) => Ok(Self::Completions { shell }),
             Some(Command::Backbone(command)) => Ok(Self::Backbone(command)),
             Some(Command::Run) | None => Ok(Self::Run { config }),

@@ -2,23 +2,26 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+use crate::accept::{self, Acceptor, Doors, HeadFacts, Inbox, Input, Order, control};
 use crate::classifier::{Classifier, guarded};
 use crate::config::{Alerts, Config, WatchMode};
 use crate::console::Console;
 use crate::detect::RulesError;
 use crate::frame::Limits;
 use crate::health::{self, Status};
-use crate::journal::{Journal, Outbox};
+use crate::journal::{InWork, Journal, Outbox};
+use crate::model::HeadBackbone;
 use crate::model::source::{self, Origin};
-use crate::mqtt::{Link, OptionsError, Topics, connect_options};
+use crate::mqtt::{Intake, Link, OptionsError, Topics, connect_options};
 use crate::pipeline::Pipeline;
 use crate::watch as frames;
 
@@ -58,15 +61,21 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
     let journal = Journal::open(&config.state.directory, config.outbox.max_entries).map_err(anyhow::Error::new)?;
     let (seen, outbox) = doors(&journal)?;
 
-    let model = classifier.model();
-    let backbone = model.backbone().manifest().id.clone();
-    let status = Arc::new(Status::new(&trap, &backbone, &model.head().title(), &config.state.directory));
+    let backbone = &classifier.backbone().manifest().id;
+    let head = classifier.proven().head().title();
+    let status = Arc::new(Status::new(&trap, backbone, &head, &config.state.directory));
     status.warn("model", fallback);
     status.warn("journal", journal.warning().map(str::to_owned));
+    let (inputs, heard) = mpsc::channel();
+    let (order, orders) = unbounded_channel();
+    let inbox = Inbox { arrivals: inputs.clone(), orders };
+    let doors = Doors::new(&config.mqtt.prefix, &trap, &config.groups);
+    let max_bytes = config.heads.max_bytes;
+    let outbox_filled = Arc::new(Notify::new());
+    let acceptor = acceptor(&config, &classifier, &journal, &status, &outbox_filled, order)?;
     greet(&config, &trap, &classifier);
 
     let queue = Arc::new(frames::Queue::new());
-    let outbox_filled = Arc::new(Notify::new());
     let (stop_link, link_stops) = watch::channel(false);
     let topics = Topics::new(&config.mqtt.prefix, &trap);
     let health_every = Duration::from_secs(config.mqtt.health_s);
@@ -75,7 +84,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
         async move {
             match connection {
                 Some(options) => {
-                    Link::new(options, topics, outbox, outbox_filled, status, health_every).run(link_stops).await;
+                    let intake = Some(Intake::new(inbox, doors, max_bytes));
+                    let link = Link::new(options, topics, outbox, outbox_filled, status, health_every, intake);
+                    link.run(link_stops).await;
                     Ok(())
                 }
                 None => {
@@ -95,9 +106,19 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
         }
     }
 
+    let accepting = accept_heads(acceptor, heard, status.clone())?;
+    if let Err(error) = control::serve(&control::path(&config.state.directory), inputs.clone()) {
+        tracing::warn!("{error:#}; `arcticd head list` and `head rollback` can't reach this daemon");
+    }
+    let observer = {
+        let inputs = inputs.clone();
+        move |observation| drop(inputs.send(Input::Observation(observation)))
+    };
     let pipeline =
         Pipeline::new(classifier, journal, config.alerts.clone(), trap, queue.clone(), status.clone(), outbox_filled)
-            .map_err(anyhow::Error::new)?;
+            .map_err(anyhow::Error::new)?
+            .observed_by(observer)
+            .keeping_features(config.heads.keep_features);
     let (pipeline_gone, mut pipeline_ended) = watch::channel(());
     let worker = thread::Builder::new()
         .name("arcticd-pipeline".into())
@@ -124,6 +145,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
     tokio::task::block_in_place(|| watching.stop());
     queue.close();
     let worked = tokio::task::block_in_place(|| worker.join());
+    // Last, so that it has heard of every frame; it publishes nothing any more that would be missed.
+    let _ = inputs.send(Input::Stop);
+    let _ = tokio::task::block_in_place(|| accepting.join());
     if early.is_none() {
         let _ = stop_link.send(true);
         match timeout(LAST_WORDS, sending).await {
@@ -179,21 +203,80 @@ fn classifier(config: &Config, trap: &str) -> Result<(Classifier, Option<String>
             (builtin, Some(reason))
         }
     };
-    for warning in classifier.rules().warnings() {
+    for warning in classifier.proven().rules().warnings() {
         tracing::warn!("{warning}");
     }
     Ok((classifier, fallback))
 }
 
+/// Takes up what is known of pushed heads: from here on the right one judges.
+fn acceptor(
+    config: &Config,
+    classifier: &Classifier,
+    journal: &Journal,
+    status: &Arc<Status>,
+    outbox_filled: &Arc<Notify>,
+    orders: UnboundedSender<Order>,
+) -> Result<Acceptor> {
+    let (backbone, judge) = (classifier.backbone(), classifier.proven());
+    let of = backbone.manifest();
+    let mut in_work = InWork::open(journal.directory());
+    let chosen = Origin::from_setting(&config.model.head) != Origin::Builtin;
+    let manifest = judge.head().manifest();
+    let facts = HeadFacts {
+        id: None,
+        name: manifest.name.clone(),
+        version: manifest.version.clone(),
+        sequence: manifest.sequence,
+        key: None,
+        origin: if chosen { "configured" } else { "builtin" }.to_owned(),
+    };
+    let setup = accept::Setup {
+        state: config.state.directory.clone(),
+        trap: config.trap_name(),
+        groups: config.groups.clone(),
+        prefix: config.mqtt.prefix.clone(),
+        backbone: HeadBackbone { id: of.id.clone(), sha256: of.sha256.clone(), features: backbone.features() },
+        alerts: config.alerts.clone(),
+        heads: config.heads.clone(),
+        configured: accept::Configured { judge, facts, chosen },
+        seat: classifier.seat().clone(),
+        died_on_frame: in_work.died(),
+        features: journal.feature_store()?,
+        outbox_filled: outbox_filled.clone(),
+    };
+    let (acceptor, head_is_to_blame) = Acceptor::begin(setup, journal.head_log()?, status.clone(), orders)?;
+    if head_is_to_blame && let Err(error) = in_work.forgive() {
+        tracing::warn!("{error}; the frame on which the last process died is suspected with the head");
+    }
+    Ok(acceptor)
+}
+
+/// Heads are accepted on a thread of their own; if that should die, the heads in service stay.
+fn accept_heads(
+    acceptor: Acceptor,
+    heard: mpsc::Receiver<Input>,
+    status: Arc<Status>,
+) -> Result<thread::JoinHandle<()>> {
+    let work = move || {
+        if let Err(panic) = guarded("accept", || acceptor.run(&heard)) {
+            let text = format!("no more heads are accepted until the next start: {panic}");
+            tracing::error!("{text}");
+            status.warn("heads", Some(text));
+        }
+    };
+    thread::Builder::new().name("arcticd-heads".into()).spawn(work).context("the heads' thread can't be started")
+}
+
 fn greet(config: &Config, trap: &str, classifier: &Classifier) {
+    let judge = classifier.proven();
     let alerting: Vec<String> =
-        classifier.rules().alerting().map(|(label, threshold)| format!("{label} from {threshold}")).collect();
-    let model = classifier.model();
+        judge.rules().alerting().map(|(label, threshold)| format!("{label} from {threshold}")).collect();
     tracing::info!(
         "arcticd {} as trap {trap}: head {} on backbone {}, alerting {}; frames from {}, journal in {}",
         env!("CARGO_PKG_VERSION"),
-        model.head().title(),
-        model.backbone().manifest().id,
+        judge.head().title(),
+        classifier.backbone().manifest().id,
         alerting.join(", "),
         config.capture.directory.display(),
         config.state.directory.display(),

@@ -15,7 +15,6 @@ use crate::journal::Totals;
 pub struct Status {
     trap: String,
     backbone: String,
-    head: String,
     directory: std::path::PathBuf,
     started: Instant,
     inner: Mutex<Inner>,
@@ -23,6 +22,7 @@ pub struct Status {
 
 #[derive(Debug, Default)]
 struct Inner {
+    head: String,
     link: Link,
     counters: Counters,
     moments: Moments,
@@ -117,10 +117,9 @@ impl Status {
         Self {
             trap: trap.to_owned(),
             backbone: backbone.to_owned(),
-            head: head.to_owned(),
             directory: directory.to_owned(),
             started: Instant::now(),
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner { head: head.to_owned(), ..Inner::default() }),
         }
     }
 
@@ -144,6 +143,11 @@ impl Status {
         let mut inner = self.lock();
         inner.counters.acknowledged += messages as u64;
         inner.moments.acknowledged_at = Some(rfc3339(OffsetDateTime::now_utc()));
+    }
+
+    /// Notes that another head is in service: its name and version.
+    pub fn set_head(&self, title: &str) {
+        self.lock().head = title.to_owned();
     }
 
     /// Notes what waits to be classified.
@@ -182,7 +186,7 @@ impl Status {
             epoch: epoch.to_owned(),
             acked_through: totals.acked_through,
             backbone: self.backbone.clone(),
-            head: self.head.clone(),
+            head: inner.head.clone(),
             last: inner.moments.clone(),
             backlog: inner.backlog,
             outbox: OutboxHealth {
@@ -213,4 +217,19 @@ fn disk_free_mib(directory: &std::path::Path) -> Option<u64> {
 fn temperature_c() -> Option<f32> {
     let text = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp").ok()?;
     text.trim().parse::<f32>().ok().map(|thousandths| thousandths / 1000.0)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_heartbeat_names_the_head_that_is_in_service_now() {
+        let status = Status::new("trap", "backbone", "old 1", std::path::Path::new("."));
+        let head = || serde_json::to_value(status.health("epoch", &Totals::default())).unwrap()["head"].clone();
+        assert_eq!(head(), "old 1");
+        status.set_head("new 2");
+        assert_eq!(head(), "new 2");
+    }
 }

@@ -19,6 +19,9 @@
 //! [`pipeline`] is the daemon's worker around it; [`daemon`] starts and stops everything; [`health`] is what it knows of
 //! itself. At the door stand [`cli`], [`config`], [`check`], [`log`] and [`exit_code`].
 
+// They panic where nobody reads; `terminal` does not.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod accept;
 pub mod check;
 pub mod classifier;

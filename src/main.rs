@@ -1,6 +1,7 @@
 //! The thin binary: says which part of the library is asked for, and what the exit code is.
 
-use std::io;
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::path::Path;
 use std::process::ExitCode as ProcessExitCode;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use arcticd::cli::{self, BackboneCommand, Invocation};
 use arcticd::config::{self, Loaded};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::exit_code::ExitCode;
-use arcticd::{check, evaluate, heads, log, once, push, quantize, replay, terminal, train, workshop};
+use arcticd::{accept, check, evaluate, heads, log, once, push, quantize, replay, terminal, train, workshop};
 
 fn main() -> ProcessExitCode {
     run(Invocation::parse())
@@ -36,11 +37,20 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
             with_config(config.as_deref(), |loaded| replay::run(&loaded.config, &call))
         }
         Invocation::Head(command) => heads::command::run(&command),
+        Invocation::HeadList { json, config } => {
+            with_config(config.as_deref(), |loaded| accept::command::list(&loaded.config, json))
+        }
+        Invocation::HeadRollback { config } => {
+            with_config(config.as_deref(), |loaded| accept::command::rollback(&loaded.config))
+        }
         Invocation::Push { call, config } => {
             with_config(config.as_deref(), |loaded| push::command::run(&loaded.config.mqtt, &call))
         }
         Invocation::Clear { call, config } => {
             with_config(config.as_deref(), |loaded| push::clear::run(&loaded.config.mqtt, &call))
+        }
+        Invocation::Ask { call, config } => {
+            with_config(config.as_deref(), |loaded| push::asking::run(&loaded.config.mqtt, &call))
         }
         Invocation::Backbone(command) => match command {
             BackboneCommand::Inspect { backbone, json } => workshop::inspect::run(backbone.as_deref(), json),
@@ -52,7 +62,7 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
             BackboneCommand::Add(call) => workshop::add::run(&call),
         },
         Invocation::Completions { shell } => {
-            cli::write_completions(shell, &mut io::stdout())?;
+            cli::write_completions(shell, &mut terminal::out())?;
             Ok(ExitCode::Ok)
         }
     }

@@ -12,17 +12,19 @@ use crate::daemon::limits;
 use crate::exit_code::ExitCode;
 use crate::model::source::{self, Origin};
 use crate::pipeline::read;
+use crate::terminal;
 
-/// Classifies `images` and prints each result; a bad one is reported on standard error and the others go on.
+/// Classifies `images` and prints each result; a bad one is reported on standard error and the others go on. Ends early
+/// where nobody reads the results any more.
 ///
 /// # Errors
-/// The model can't be loaded, or standard output is gone.
+/// The model can't be loaded, or the disk behind standard output is full.
 pub fn run(config: &Config, images: &[PathBuf], json: bool) -> Result<ExitCode> {
     let backbone = Origin::from_setting(&config.model.backbone);
     let head = Origin::from_setting(&config.model.head);
     let model = guarded("load", || source::model(&backbone, &head, config.model.threads))??;
     let classifier = Classifier::new(model, config.trap_name(), &config.alerts, limits())?;
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out();
     let mut codes = Vec::with_capacity(images.len());
     for image in images {
         match look(&classifier, image) {
@@ -36,9 +38,12 @@ pub fn run(config: &Config, images: &[PathBuf], json: bool) -> Result<ExitCode> 
                 };
                 printed.context("standard output")?;
                 codes.push(ExitCode::Ok);
+                if out.is_closed() {
+                    break;
+                }
             }
             Err(error) => {
-                eprintln!("arcticd: {}: {error:#}", image.display());
+                terminal::complain(format_args!("{}: {error:#}", terminal::line(image.display())));
                 codes.push(ExitCode::Failure);
             }
         }
@@ -51,12 +56,12 @@ fn look(classifier: &Classifier, image: &Path) -> Result<Classified> {
     let file = read(image, classifier.limits().max_bytes)?;
     let name = image.to_string_lossy();
     let facts = FileFacts { name: &name, camera: None, modified: file.modified };
-    Ok(classifier.classify(&file.bytes, &file.hash, &facts, OffsetDateTime::now_utc())?)
+    Ok(classifier.classify(&file.bytes, &file.hash, &facts, OffsetDateTime::now_utc()).classified?)
 }
 
 fn print(out: &mut impl Write, image: &Path, classified: &Classified, named: bool) -> io::Result<()> {
     if named {
-        writeln!(out, "{}", image.display())?;
+        writeln!(out, "{}", terminal::line(image.display()))?;
     }
     let mut labels = classified.scores.labels.clone();
     labels.sort_by(|a, b| b.1.total_cmp(&a.1));

@@ -14,24 +14,18 @@ use std::time::{Duration, Instant, SystemTime};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
-use crate::classifier::{Classified, Classifier, FileFacts, rfc3339};
+use crate::accept::Observation;
+use crate::classifier::{Classified, Classifier, FileFacts, Look, rfc3339};
 use crate::config::Alerts;
 use crate::detect::burst;
 use crate::detection::Detection;
 use crate::frame::ContentHash;
 use crate::health::{Link, Status};
-use crate::journal::{FrameRow, InWork, Journal, JournalError, Transaction};
+use crate::journal::{FrameRow, InWork, Journal, JournalError, KeptFrame, Transaction, priority};
 use crate::watch::{Candidate, Queue, Stamp};
 
 /// Topic of detections and event summaries.
 const TOPIC: &str = "detection";
-
-/// The outbox sends the highest first and drops the lowest first.
-mod priority {
-    pub const LIVE: u8 = 2;
-    pub const REPLAYED: u8 = 1;
-    pub const SUMMARY: u8 = 0;
-}
 
 /// Everything the worker needs.
 pub struct Pipeline {
@@ -43,6 +37,9 @@ pub struct Pipeline {
     status: Arc<Status>,
     // Told after each queued message.
     outbox_filled: Arc<Notify>,
+    observer: Box<dyn Fn(Observation) + Send>,
+    // Frames whose features are kept.
+    keep_features: u64,
     in_work: InWork,
     // When each open event last took a frame, on the monotonic clock: wall clocks jump.
     active: HashMap<String, Instant>,
@@ -65,7 +62,30 @@ impl Pipeline {
         let in_work = InWork::open(journal.directory());
         let now = Instant::now();
         let active = journal.open_events()?.into_iter().map(|id| (id, now)).collect();
-        Ok(Self { classifier, journal, alerts, trap, queue, status, outbox_filled, in_work, active })
+        Ok(Self {
+            classifier,
+            journal,
+            alerts,
+            trap,
+            queue,
+            status,
+            outbox_filled,
+            observer: Box::new(drop),
+            keep_features: 0,
+            in_work,
+            active,
+        })
+    }
+
+    /// Tells what each frame taught of the heads that looked at it, once what became of the frame is on disk or noted.
+    pub fn observed_by(self, observer: impl Fn(Observation) + Send + 'static) -> Self {
+        Self { observer: Box::new(observer), ..self }
+    }
+
+    /// Keeps the features of the latest `frames` frames.
+    pub fn keeping_features(mut self, frames: u64) -> Self {
+        self.classifier.give_features(frames > 0);
+        Self { keep_features: frames, ..self }
     }
 
     /// Works until the queue is closed. The frame in work is finished first; what waits is found again at the next start.
@@ -82,7 +102,8 @@ impl Pipeline {
     }
 
     fn process(&mut self, candidate: &Candidate) {
-        match self.look(candidate) {
+        let mut observation = None;
+        match self.look(candidate, &mut observation) {
             Ok(()) => self.status.warn("pipeline", None),
             // Not marked in the journal: the next scan offers the file again.
             Err(error) => {
@@ -90,9 +111,13 @@ impl Pipeline {
                 self.status.warn("pipeline", Some(format!("{}: {error:#}", candidate.name)));
             }
         }
+        if let Some(observation) = observation {
+            (self.observer)(observation);
+        }
     }
 
-    fn look(&mut self, candidate: &Candidate) -> anyhow::Result<()> {
+    /// Leaves `observation` empty where the frame was judged, but will be judged again because that could not be kept.
+    fn look(&mut self, candidate: &Candidate, observation: &mut Option<Observation>) -> anyhow::Result<()> {
         let started = Instant::now();
         let name = candidate.name.as_str();
         let file = match read(&candidate.path, self.classifier.limits().max_bytes) {
@@ -123,17 +148,22 @@ impl Pipeline {
         if !self.in_work.begin(&file.hash).unwrap_or(true) {
             return self.failed(candidate, &file, "the daemon died on it twice", now);
         }
-        let classified = self.classifier.classify(&file.bytes, &file.hash, &facts, now);
+        let Look { classified, observation: learned } = self.classifier.classify(&file.bytes, &file.hash, &facts, now);
         self.in_work.survived();
         match classified {
             Ok(mut classified) => {
                 classified.detection.latency_ms = started.elapsed().as_millis() as u64;
                 classified.detection.replayed = !candidate.live || self.status.link() != Link::Up;
-                self.done(candidate, &file, classified)
+                self.done(candidate, &file, classified)?;
+                *observation = learned;
+                Ok(())
             }
             Err(error) if error.is_final() => self.failed(candidate, &file, &error.to_string(), now),
             // Not the frame's fault: with a good head or more memory it will be classified.
-            Err(error) => Err(anyhow::Error::new(error).context("not classified")),
+            Err(error) => {
+                *observation = learned;
+                Err(anyhow::Error::new(error).context("not classified"))
+            }
         }
     }
 
@@ -176,10 +206,21 @@ impl Pipeline {
             head: Some(&detection.model.head),
             processed_at: &detection.processed_at,
         };
-        let alerts = &self.alerts;
+        let (alerts, most) = (&self.alerts, self.keep_features);
+        let backbone = self.classifier.backbone().manifest().sha256.as_str();
+        let kept = classified.features.as_ref().map(|levels| KeptFrame {
+            backbone,
+            levels,
+            alert: verdict.alert,
+            novel: classified.scores.novel,
+            margin: classified.margin(),
+        });
         let told = self.journal.transaction(|transaction| {
             transaction.put_frame(&file.hash, &row)?;
             transaction.note_file(&candidate.name, &file.stamp, &file.hash)?;
+            if let Some(kept) = &kept {
+                transaction.keep_features(&file.hash, kept, most)?;
+            }
             if verdict.alert { alert(transaction, &classified, alerts).map(Some) } else { Ok(None) }
         })?;
         self.status.classified();
@@ -333,3 +374,7 @@ fn utc(time: SystemTime) -> OffsetDateTime {
     };
     OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

@@ -1,8 +1,9 @@
 //! What a person at a prompt or a script sees: results, errors, exit codes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::io::pipe;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn arcticd(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_arcticd"))
@@ -60,6 +61,89 @@ fn one_bad_image_among_good_ones_is_reported_and_changes_the_exit_code() {
     let errors = text(&output.stderr);
     assert!(errors.contains("bad.jpg") && errors.contains("missing.jpg"), "{errors}");
     assert_eq!(arcticd(world.path(), &["--once", "bad.jpg"]).status.code(), Some(1));
+}
+
+/// Exit code, and what standard error said, where the reader of standard output is gone before the first line, as
+/// `head` may be; with `deaf` that of standard error too.
+fn unread(directory: &Path, arguments: &[&str], deaf: bool) -> (Option<i32>, String) {
+    let gone = || Stdio::from(pipe().unwrap().1);
+    let child = Command::new(env!("CARGO_BIN_EXE_arcticd"))
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(gone())
+        .stderr(if deaf { gone() } else { Stdio::piped() })
+        .spawn();
+    let output = child.unwrap().wait_with_output().unwrap();
+    (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn a_reader_that_left_ends_a_command_without_a_word_and_with_its_own_exit_code() {
+    let world = tempfile::tempdir().unwrap();
+    gradient(&world.path().join("a.png"));
+    std::fs::write(world.path().join("bad.jpg"), b"no picture").unwrap();
+    for arguments in [
+        &["--once", "a.png"][..],
+        &["--once", "a.png", "a.png", "--json"],
+        // Nobody would read of the second one.
+        &["--once", "a.png", "bad.jpg"],
+        &["--help"],
+        &["check", "--json"],
+        &["completions", "bash"],
+        &["backbone", "inspect"],
+        &["backbone", "add", "--like", "help"],
+        &["head", "inspect", "--json"],
+        &["head", "new-key", "a", "--no-password"],
+        &["replay", ".", "--megadetector", "md.json"],
+    ] {
+        std::fs::create_dir_all(world.path().join("captures")).unwrap();
+        let read = arcticd(world.path(), arguments);
+        for key in ["a.key", "a.pub", "md.json"] {
+            let _ = std::fs::remove_file(world.path().join(key));
+        }
+        let (code, errors) = unread(world.path(), arguments, false);
+        let quiet = arguments[0] == "replay" || errors.is_empty();
+        assert!(quiet && !errors.contains("panicked") && !errors.contains("pipe"), "{arguments:?}: {errors}");
+        let expected = if arguments.contains(&"bad.jpg") { Some(0) } else { read.status.code() };
+        assert_eq!(code, expected, "{arguments:?}");
+    }
+    assert!(world.path().join("md.json").is_file(), "what was to be written is written");
+}
+
+#[test]
+fn where_nobody_reads_errors_the_exit_code_still_tells() {
+    let world = tempfile::tempdir().unwrap();
+    gradient(&world.path().join("a.png"));
+    std::fs::write(world.path().join("bad.jpg"), b"no picture").unwrap();
+    for (arguments, code) in [
+        (&["--once", "bad.jpg", "a.png"][..], 3),
+        (&["--once", "bad.jpg"], 1),
+        (&["replay", "."], 3),
+        (&["eval", "."], 1),
+        (&["check", "--config", "missing.toml"], 78),
+        (&["backbone", "quantize", "missing.onnx", "-o", "b.onnx", "--calibrate", "."], 1),
+    ] {
+        assert_eq!(unread(world.path(), arguments, true).0, Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_file_name_can_not_steer_the_terminal_or_make_a_line_of_its_own() {
+    let world = tempfile::tempdir().unwrap();
+    let names = ["a\n=> ALERT: polar bear\u{1b}[2J.png", "b\narcticd: all is well\r.jpg"];
+    gradient(&world.path().join(names[0]));
+    std::fs::write(world.path().join(names[1]), b"no picture").unwrap();
+    let output = arcticd(world.path(), &["--once", names[0], names[1]]);
+    assert_eq!(output.status.code(), Some(3));
+    let (printed, errors) = (text(&output.stdout), text(&output.stderr));
+    assert!(printed.starts_with("a\\n=> ALERT: polar bear\\u{1b}[2J.png\n"), "{printed}");
+    assert!(errors.starts_with("arcticd: b\\narcticd: all is well\\r.jpg: this is not a picture"), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    let json = arcticd(world.path(), &["--once", names[0], "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["frame"]["name"], names[0]);
 }
 
 #[test]

@@ -132,6 +132,25 @@ fn a_photo_that_can_not_be_read_is_named_and_ends_in_code_3() {
 }
 
 #[test]
+fn file_names_are_listed_on_one_line_and_can_not_steer_the_terminal() {
+    let world = World::new();
+    // Bears where walruses should be: false alerts, which the text lists.
+    for seed in 0..3 {
+        world.put("walrus", &format!("bear {seed}\n\u{1b}[2J.jpg"), &parts::bear(seed));
+    }
+    world.put("walrus", "broken\narcticd: \u{1b}[2J.jpg", b"not a picture");
+    std::fs::write(world.photos().join("stray\r.jpg"), b"").unwrap();
+    let said = world.eval(&[]);
+    assert_eq!(said.code, Some(3), "{}", said.err);
+    assert!(said.out.contains("\\n\\u{1b}[2J.jpg (named polar_bear, "), "{}", said.out);
+    assert!(said.err.contains("broken\\narcticd: \\u{1b}[2J.jpg: this is not a picture"), "{}", said.err);
+    assert!(said.err.contains("stray\\r.jpg: not used"), "{}", said.err);
+    let steers = |letter: char| letter.is_control() && letter != '\n';
+    assert!(!said.out.contains(steers) && !said.err.contains(steers), "{}{}", said.out, said.err);
+    assert!(said.err.lines().all(|line| line.starts_with("arcticd: /")), "{}", said.err);
+}
+
+#[test]
 fn conditions_decide_the_exit_code_and_each_that_fails_is_named() {
     let world = World::new();
     let good = world.eval(&["--require", "balanced_accuracy>=0.5", "--require", "false_alert_rate<=1"]);

@@ -5,11 +5,8 @@
 mod parts;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
+use parts::wire::Wire;
 use parts::{BIN, PATIENCE, bear, detections, every_frame, listen, start_online, wait_detections};
 use testkit::broker::Broker;
 use testkit::daemon::World;
@@ -17,59 +14,6 @@ use testkit::subscriber::{Message, Subscriber};
 use testkit::wait_until;
 
 const COUNT: usize = 12;
-
-/// A wire between daemon and broker that can be made deaf in one direction, and cut.
-struct Wire {
-    port: u16,
-    deaf: Arc<AtomicBool>,
-    streams: Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Wire {
-    fn to(broker: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let wire = Self { port: listener.local_addr().unwrap().port(), deaf: Arc::default(), streams: Arc::default() };
-        let (deaf, streams) = (wire.deaf.clone(), wire.streams.clone());
-        // Ends with the test program.
-        std::thread::spawn(move || {
-            while let Ok((near, _)) = listener.accept() {
-                let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)) else { continue };
-                let clone = |stream: &TcpStream| stream.try_clone().unwrap();
-                streams.lock().unwrap().extend([clone(&near), clone(&far)]);
-                let (near_out, far_out, deaf) = (clone(&near), clone(&far), deaf.clone());
-                std::thread::spawn(move || carry(near, far_out, &AtomicBool::new(false)));
-                std::thread::spawn(move || carry(far, near_out, &deaf));
-            }
-        });
-        wire
-    }
-
-    /// Nothing that the broker says arrives any more.
-    fn deafen(&self) {
-        self.deaf.store(true, Ordering::SeqCst);
-    }
-
-    /// Cuts all connections; new ones hear again.
-    fn cut(&self) {
-        // Cut first: nothing that was held back may slip through.
-        for stream in self.streams.lock().unwrap().drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-        self.deaf.store(false, Ordering::SeqCst);
-    }
-}
-
-fn carry(mut from: TcpStream, mut to: TcpStream, deaf: &AtomicBool) {
-    let mut buffer = [0; 4096];
-    while let Ok(read) = from.read(&mut buffer)
-        && read > 0
-    {
-        if !deaf.load(Ordering::SeqCst) && to.write_all(&buffer[..read]).is_err() {
-            break;
-        }
-    }
-    let _ = to.shutdown(Shutdown::Both);
-}
 
 fn in_state(world: &World, state: &str) -> usize {
     world.ledger().messages().unwrap().iter().filter(|message| message.state == state).count()
@@ -108,7 +52,7 @@ fn a_connection_that_breaks_before_the_acknowledgements_repeats_the_same_message
     let broker = Broker::any().unwrap();
     let subscriber = listen(broker.port());
     let wire = Wire::to(broker.port());
-    let world = every_frame().set("mqtt.url", format!("mqtt://127.0.0.1:{}", wire.port));
+    let world = every_frame().set("mqtt.url", format!("mqtt://127.0.0.1:{}", wire.port()));
     let _daemon = start_online(&world, &subscriber);
     lose_acknowledgements(&world, &wire, &subscriber);
     wire.cut();
@@ -120,7 +64,7 @@ fn a_daemon_killed_before_the_acknowledgements_repeats_the_same_messages_after_i
     let broker = Broker::any().unwrap();
     let subscriber = listen(broker.port());
     let wire = Wire::to(broker.port());
-    let world = every_frame().set("mqtt.url", format!("mqtt://127.0.0.1:{}", wire.port));
+    let world = every_frame().set("mqtt.url", format!("mqtt://127.0.0.1:{}", wire.port()));
     let mut daemon = start_online(&world, &subscriber);
     lose_acknowledgements(&world, &wire, &subscriber);
     daemon.kill().unwrap();

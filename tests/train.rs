@@ -126,13 +126,39 @@ fn without_a_background_folder_packaged_features_stand_in_and_it_is_said() {
 }
 
 #[test]
+fn a_test_on_background_needs_none_in_training_where_packaged_features_stand_in() {
+    let world = World::new();
+    std::fs::remove_dir_all(world.path("photos/train").join(Scene::Empty.label())).unwrap();
+    let report = json(&world.train("a.head", &["--json"]));
+    let notes = report["notes"].to_string();
+    for words in ["no background folder to train on", "200 packaged photos", "1.57 % false alerts", "your own photos"] {
+        assert!(notes.contains(words), "{words}: {notes}");
+    }
+    assert_eq!(report["test"]["images"], 12, "{report}");
+    let labels: Vec<String> = serde_json::from_value(report["test"]["labels"].clone()).unwrap();
+    let other = labels.iter().position(|label| label == "other").unwrap();
+    assert_eq!(report["test"]["per_class"][other]["recall"]["of"], 3, "{report}");
+    assert_eq!(report["test"]["alerts"][0]["false_alert_rate"]["of"], 9, "{report}");
+    let evaluated = json(&world.arcticd(&["eval", "photos/test", "--head", "a.head", "--cache", "cache", "--json"]));
+    assert_eq!(report["test"]["confusion"], evaluated["confusion"]);
+    // Where nothing stands in there is no label to test it by.
+    let said = world.train("b.head", &["--no-background"]);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    for words in ["photos/test/other: ", "--no-background", "train/other, or move"] {
+        assert!(said.err.contains(words), "{words}: {}", said.err);
+    }
+    assert!(!world.path("b.head").exists());
+}
+
+#[test]
 fn a_broken_photo_is_named_and_changes_the_exit_code_and_nothing_else_stops() {
     let world = World::new();
-    world.put("train/polar_bear/broken.jpg", b"\xff\xd8\xff no picture");
+    world.put("train/polar_bear/broken\n\u{1b}[2J.jpg", b"\xff\xd8\xff no picture");
     let said = world.train("a.head", &[]);
     assert_eq!(said.code, Some(3), "{}", said.err);
+    // By a name that can't steer the terminal.
     assert!(
-        said.err.contains("broken.jpg") && said.out.contains("1 photo could not be used"),
+        said.err.contains("broken\\n\\u{1b}[2J.jpg: ") && said.out.contains("1 photo could not be used"),
         "{}{}",
         said.err,
         said.out

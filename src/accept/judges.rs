@@ -11,6 +11,9 @@ use crate::detect::{Rules, RulesError, Verdict};
 use crate::frame::ContentHash;
 use crate::model::{Head, HeadScores};
 
+/// What `decision.rule` says behind the rule of a head that is not proven yet.
+const ON_TRIAL: &str = " (head on trial)";
+
 /// A head with the rules that its scores are held against.
 pub struct Judge {
     head: Head,
@@ -57,10 +60,8 @@ pub struct Opinion {
 
 /// What the judges say of one frame.
 pub struct Judgement {
-    /// The answer that counts.
-    pub opinion: Opinion,
-    /// Whose it is.
-    pub judge: Arc<Judge>,
+    /// The answer that counts, and whose it is; the proven head's error if nobody else may speak for it.
+    pub answer: Result<(Opinion, Arc<Judge>), ClassifyError>,
     /// What is to be learned of the candidate, or that the proven head failed.
     pub observation: Option<Observation>,
 }
@@ -68,6 +69,8 @@ pub struct Judgement {
 /// What is to be learned from one frame; an `Err` says how a head failed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
+    /// sha256 of the proven head's network, hex. The judges may have changed since the frame was begun.
+    pub in_service: String,
     /// The candidate that looked; none: only the proven head did.
     pub candidate: Option<ContentHash>,
     /// The proven head's answer.
@@ -114,32 +117,29 @@ impl Judges {
     }
 
     /// Lets them look at one frame's features.
-    ///
-    /// # Errors
-    /// The proven head's, if nobody else may speak for it.
-    pub fn judge(&self, features: &[f32]) -> Result<Judgement, (ClassifyError, Option<Observation>)> {
+    pub fn judge(&self, features: &[f32]) -> Judgement {
         let proven = self.proven.look(features);
         let tried = self.candidate.as_ref().map(|candidate| candidate.judge.look(features));
-        let told = |answer: &Result<Opinion, ClassifyError>| match answer {
-            Ok(opinion) => Ok(opinion.clone()),
-            Err(error) => Err(error.to_string()),
-        };
+        let told = |answer: &Result<Opinion, ClassifyError>| answer.as_ref().cloned().map_err(ToString::to_string);
         let observation = (tried.is_some() || proven.is_err()).then(|| Observation {
+            in_service: self.proven.head.sha256().to_owned(),
             candidate: self.candidate.as_ref().map(|candidate| candidate.id),
             proven: told(&proven),
             tried: tried.as_ref().map(told),
         });
-        let heard = self.candidate.as_ref().filter(|candidate| candidate.stage == Stage::Trial);
-        match (proven, heard.zip(tried.and_then(Result::ok))) {
-            (Ok(proven), Some((candidate, tried))) if tried.verdict.alert && !proven.verdict.alert => {
-                Ok(Judgement { opinion: tried, judge: candidate.judge.clone(), observation })
+        let speaks = self.candidate.as_ref().filter(|candidate| candidate.stage == Stage::Trial);
+        let tried = speaks.zip(tried.and_then(Result::ok)).filter(|(_, tried)| match &proven {
+            Ok(proven) => tried.verdict.alert && !proven.verdict.alert,
+            Err(_) => true,
+        });
+        let answer = match tried {
+            Some((candidate, mut opinion)) => {
+                opinion.verdict.rule.push_str(ON_TRIAL);
+                Ok((opinion, candidate.judge.clone()))
             }
-            (Ok(proven), _) => Ok(Judgement { opinion: proven, judge: self.proven.clone(), observation }),
-            (Err(_), Some((candidate, tried))) => {
-                Ok(Judgement { opinion: tried, judge: candidate.judge.clone(), observation })
-            }
-            (Err(error), None) => Err((error, observation)),
-        }
+            None => proven.map(|opinion| (opinion, self.proven.clone())),
+        };
+        Judgement { answer, observation }
     }
 }
 
@@ -165,3 +165,7 @@ impl Seat {
         *self.judges.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(judges);
     }
 }
+
+#[cfg(test)]
+#[path = "judges_tests.rs"]
+mod tests;

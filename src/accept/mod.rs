@@ -5,16 +5,41 @@
 //! * `proof` decides whether a head may come in, `store` keeps its pieces and files, `record` the steps, on disk before
 //!   each is taken. `trial` judges a head by the frames that it looked at beside the other.
 //! * `Acceptor` is the one thread that walks a head through all of it; [`Inbox`] is its door.
+//! * [`Ask`] is what else a trusted key may ask for; `asked` does it, `refit` fits a head here, `export` is a frame's
+//!   features as they are published.
 //! * [`Judges`] are the heads that look at a frame now: the proven one, and beside it the one that is tried.
 
+mod acceptor;
+mod arrive;
+pub mod ask;
+mod asked;
+pub mod command;
+pub mod control;
+pub mod envelope;
+mod export;
+pub mod fault;
 mod inbox;
 pub mod judges;
 mod offer;
+mod proof;
+mod record;
+mod refit;
 mod report;
+mod service;
+mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod topics;
+mod trial;
 
-pub use inbox::{Arrival, Inbox, Order, Receipt};
-pub use judges::{Candidate, Judge, Judges, Observation, Seat, Stage};
-pub use offer::{Offer, OfferError};
-pub use report::{HeadFacts, OfferReport, Refusals, Report, Step, TrialReport, ranges};
+pub use acceptor::{Acceptor, Configured, Setup};
+pub use ask::{Ask, Kind, MAX_ASK};
+pub use envelope::Envelope;
+pub use export::Exported;
+pub use inbox::{Answer, Arrival, Control, Inbox, Input, Order, Receipt, Request};
+pub use judges::{Candidate, Judge, Judges, Observation, Opinion, Seat, Stage};
+pub use offer::{MAX_OFFER, Offer, OfferError};
+pub use report::{
+    AskState, Asked, Decided, HeadFacts, Local, OfferReport, Refusals, Report, Step, TrialReport, ranges,
+};
 pub use topics::{Address, Content, Doors, Scope};

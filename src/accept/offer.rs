@@ -3,16 +3,13 @@
 //! `{"manifest": BASE64, "signature": BASE64}` of the exact bytes that a bundle holds. Opening this envelope is all that
 //! happens before the signature is checked.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
-
+use super::envelope::{Envelope, EnvelopeError};
 use crate::frame::ContentHash;
+use crate::heads::BundleError;
 use crate::heads::bundle::{self, Bundle, Sealed};
-use crate::heads::{BundleError, signature};
 
 /// Largest offer that is looked at, in bytes: base64 of the largest manifest and signature, and the envelope.
-pub const MAX_OFFER: usize = (bundle::MAX_MANIFEST as usize + signature::MAX_BYTES).div_ceil(3) * 4 + 64;
+pub const MAX_OFFER: usize = Envelope::most(bundle::MAX_MANIFEST as usize);
 
 /// Manifest and signature of a head, not yet looked into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,21 +22,8 @@ pub struct Offer {
 
 /// Why bytes are no offer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OfferError {
-    /// More bytes than any offer has.
-    #[error("the offer has {0} bytes, more than the {MAX_OFFER} that are looked at")]
-    TooLarge(usize),
-    /// Something else.
-    #[error("it is no offer ({0}); push heads with `arcticd head push`")]
-    Syntax(String),
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Envelope {
-    manifest: String,
-    signature: String,
-}
+#[error("it is no offer ({0}); push heads with `arcticd head push`")]
+pub struct OfferError(EnvelopeError);
 
 impl Offer {
     /// Opens the envelope.
@@ -47,21 +31,13 @@ impl Offer {
     /// # Errors
     /// [`OfferError`].
     pub fn decode(payload: &[u8]) -> Result<Self, OfferError> {
-        if payload.len() > MAX_OFFER {
-            return Err(OfferError::TooLarge(payload.len()));
-        }
-        let envelope: Envelope =
-            serde_json::from_slice(payload).map_err(|error| OfferError::Syntax(error.to_string()))?;
-        let open = |name: &str, text: &str| {
-            STANDARD.decode(text).map_err(|error| OfferError::Syntax(format!("{name}: {error}")))
-        };
-        Ok(Self { manifest: open("manifest", &envelope.manifest)?, signature: open("signature", &envelope.signature)? })
+        let Envelope { message, signature } = Envelope::decode(payload, MAX_OFFER).map_err(OfferError)?;
+        Ok(Self { manifest: message, signature })
     }
 
     /// Writes the envelope.
     pub fn encode(&self) -> Vec<u8> {
-        let (manifest, signature) = (STANDARD.encode(&self.manifest), STANDARD.encode(&self.signature));
-        serde_json::json!({ "manifest": manifest, "signature": signature }).to_string().into_bytes()
+        Envelope { message: self.manifest.clone(), signature: self.signature.clone() }.encode_offer()
     }
 
     /// The offer of a signed bundle; none if it is unsigned.
@@ -103,8 +79,9 @@ mod tests {
             text.replace('}', ", \"more\": 1}"),
             text.replace("eyJ", "e*J"),
         ] {
-            assert!(matches!(Offer::decode(wrong.as_bytes()), Err(OfferError::Syntax(_))), "{wrong}");
+            assert!(Offer::decode(wrong.as_bytes()).is_err(), "{wrong}");
         }
-        assert_eq!(Offer::decode(&vec![b' '; MAX_OFFER + 1]), Err(OfferError::TooLarge(MAX_OFFER + 1)));
+        let error = Offer::decode(&vec![b' '; MAX_OFFER + 1]).unwrap_err().to_string();
+        assert!(error.contains(&(MAX_OFFER + 1).to_string()), "{error}");
     }
 }

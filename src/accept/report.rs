@@ -1,10 +1,15 @@
 //! What a trap says on `head/state`, retained: which heads it has, and how far the last offer came.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::ask::Kind;
 use crate::frame::ContentHash;
+
+/// Origin of a head that this trap fitted.
+pub const LOCAL: &str = "local";
 
 /// How far a head has come. On disk before the step's work begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,8 +111,77 @@ pub struct Report {
     pub floor: u64,
     /// The last head that was offered with a signature that holds.
     pub offer: Option<OfferReport>,
-    /// What was refused before its signature held, since the daemon started.
+    /// What became of earlier offers, the latest last; at most 8.
+    pub decided: Vec<Decided>,
+    /// What was refused before its signature held, and requests that came too late or to the wrong trap, since the daemon
+    /// started.
     pub refused: Refusals,
+    /// What the trap knows of its own frames, and what became of requests.
+    #[serde(default)]
+    pub local: Local,
+}
+
+/// What a trap can be asked about, and what it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Local {
+    /// Frames whose features it keeps.
+    pub kept: u64,
+    /// Those among them that have a label, by label.
+    pub labelled: BTreeMap<String, u64>,
+    /// The last request of each kind.
+    pub asked: BTreeMap<Kind, Asked>,
+}
+
+/// A request that was taken, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Its sequence: none up to it is taken any more.
+    pub sequence: u64,
+    /// sha256 of its message.
+    pub id: ContentHash,
+    /// Id of the key that signed it.
+    pub key: String,
+    /// How far it came.
+    pub state: AskState,
+    /// What was done, or why it was not.
+    pub outcome: Option<String>,
+    /// How many frames were labelled or published, or heads forgotten or proposed.
+    pub count: u64,
+}
+
+/// How far a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AskState {
+    /// Taken, and not answered yet.
+    UnderWay,
+    /// Done.
+    Done,
+    /// It can't be done.
+    Refused,
+}
+
+/// What became of an offer. It is not tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    /// sha256 of the head's manifest.
+    pub id: ContentHash,
+    /// Its sequence.
+    pub sequence: u64,
+    /// Rejected, rolled back, superseded, or active before another was.
+    pub state: Step,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl Report {
+    /// How far the head with this id came, and why not further; none if the trap does not speak of it.
+    pub fn fate(&self, id: ContentHash) -> Option<(Step, Option<&str>)> {
+        let offer = self.offer.as_ref().filter(|offer| offer.head.id == Some(id));
+        let offer = offer.map(|offer| (offer.state, offer.reason.as_deref()));
+        let decided = self.decided.iter().rev().find(|decided| decided.id == id);
+        offer.or_else(|| decided.map(|decided| (decided.state, decided.reason.as_deref())))
+    }
 }
 
 /// How the last offer stands.

@@ -1,14 +1,18 @@
-//! Which topics heads come in on, and how they are told apart.
+//! Which topics heads and requests come in on, and how they are told apart.
 //!
 //! Below `<prefix>/<trap>/` and `<prefix>/group/<name>/`: `head/set`, `head/offer`, `head/chunk/<id>/<n>`, where `id` is
-//! the sha256 of the manifest's exact bytes and `n` counts pieces from 0.
+//! the sha256 of the manifest's exact bytes and `n` counts pieces from 0; and a topic for each [`Kind`] of request.
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+use super::ask::Kind;
 use crate::frame::ContentHash;
 
 /// Who a message is for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// One trap.
     Trap(String),
@@ -30,6 +34,8 @@ pub enum Content {
         /// From 0.
         piece: u32,
     },
+    /// A signed request: see [`Ask`](super::Ask).
+    Ask(Kind),
 }
 
 /// A topic taken apart.
@@ -73,6 +79,7 @@ impl Scope {
             Content::Set => format!("{base}/head/set"),
             Content::Offer => format!("{base}/head/offer"),
             Content::Chunk { id, piece } => format!("{base}/head/chunk/{id}/{piece}"),
+            Content::Ask(kind) => format!("{base}/{}", kind.topic()),
         }
     }
 
@@ -99,29 +106,29 @@ impl Doors {
 
     /// What is always subscribed to; pieces only once their head was accepted.
     pub fn filters(&self) -> Vec<String> {
-        let contents = [Content::Set, Content::Offer];
-        self.scopes.iter().flat_map(|scope| contents.map(|content| scope.topic(&self.prefix, content))).collect()
+        let contents = || [Content::Set, Content::Offer].into_iter().chain(Kind::ALL.map(Content::Ask));
+        self.scopes.iter().flat_map(|scope| contents().map(|content| scope.topic(&self.prefix, content))).collect()
     }
 
-    /// Takes a topic apart; none if it carries no head for this trap.
+    /// Takes a topic apart; none if it carries nothing for this trap.
     pub fn parse(&self, topic: &str) -> Option<Address> {
         let rest = |scope: &Scope| {
-            let below = topic.strip_prefix(&scope.base(&self.prefix))?.strip_prefix("/head/")?;
+            let below = topic.strip_prefix(&scope.base(&self.prefix))?.strip_prefix('/')?;
             Some(below.to_owned())
         };
         let (scope, below) = self.scopes.iter().find_map(|scope| Some((scope, rest(scope)?)))?;
         let content = match below.split('/').collect::<Vec<_>>().as_slice() {
-            ["set"] => Content::Set,
-            ["offer"] => Content::Offer,
-            // One way to write a number, so that one piece has one topic.
-            ["chunk", id, piece] => {
-                let number: u32 = piece.parse().ok()?;
-                if number.to_string() != *piece {
+            ["head", "set"] => Content::Set,
+            ["head", "offer"] => Content::Offer,
+            // One way to write an id and a number, so that one piece has one topic.
+            ["head", "chunk", id, piece] => {
+                let (hash, number): (ContentHash, u32) = (id.parse().ok()?, piece.parse().ok()?);
+                if hash.to_string() != *id || number.to_string() != *piece {
                     return None;
                 }
-                Content::Chunk { id: id.parse().ok()?, piece: number }
+                Content::Chunk { id: hash, piece: number }
             }
-            _ => return None,
+            _ => Content::Ask(Kind::ALL.into_iter().find(|kind| kind.topic() == below)?),
         };
         Some(Address { scope: scope.clone(), content })
     }
@@ -137,7 +144,8 @@ mod tests {
         let doors = Doors::new("arcticd", "north", &["coast".to_owned()]);
         let id = ContentHash::of(b"manifest");
         for scope in [Scope::Trap("north".into()), Scope::Group("coast".into())] {
-            for content in [Content::Set, Content::Offer, Content::Chunk { id, piece: 17 }] {
+            let contents = [Content::Set, Content::Offer, Content::Chunk { id, piece: 17 }];
+            for content in contents.into_iter().chain(Kind::ALL.map(Content::Ask)) {
                 let topic = scope.topic("arcticd", content);
                 assert_eq!(doors.parse(&topic), Some(Address { scope: scope.clone(), content }), "{topic}");
             }
@@ -148,7 +156,11 @@ mod tests {
             "arcticd/group/north/head/offer".to_owned(),
             "arcticd/northern/head/offer".to_owned(),
             "arcticd/north/head/state".to_owned(),
+            "arcticd/north/label/set/more".to_owned(),
+            format!("arcticd/north/features/{id}"),
+            "arcticd/north".to_owned(),
             "arcticd/north/head/chunk/abc/0".to_owned(),
+            chunk("0").to_uppercase().replace("ARCTICD/NORTH/HEAD/CHUNK", "arcticd/north/head/chunk"),
             chunk("-1"),
             chunk("+1"),
             chunk("01"),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
+use super::ask::AskCall;
 use super::push::{Clear, Push};
 
 /// What follows `arcticd head`.
@@ -16,6 +17,16 @@ pub enum Head {
     Push(Box<Push>),
     /// Take a head that was pushed off the broker again
     Clear(Box<Clear>),
+    /// Ask traps, signed: take labels, fit a head, give features, forget a head
+    Ask(Box<AskCall>),
+    /// Ask the running daemon which heads serve and what became of those that were pushed
+    List {
+        /// Print one JSON object instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a new head's trial, or return to the head before; the one left is refused for ever
+    Rollback,
 }
 
 /// What is done with a head at a desk.

@@ -21,8 +21,8 @@ pub const DEFAULT_PATH: &str = "/etc/arcticd/arcticd.toml";
 /// No configuration is larger; a device or a photograph named by mistake is.
 const LARGEST: u64 = 1 << 20;
 
-/// The keys that hold a path.
-const PATHS: [&str; 8] = [
+/// The keys that hold a path, or a list of them.
+const PATHS: [&str; 10] = [
     "capture.directory",
     "state.directory",
     "model.backbone",
@@ -31,6 +31,8 @@ const PATHS: [&str; 8] = [
     "mqtt.ca_file",
     "mqtt.cert_file",
     "mqtt.key_file",
+    "heads.trusted_keys",
+    "heads.directory",
 ];
 
 /// A configuration, and what to tell the engineer about it.
@@ -121,12 +123,19 @@ fn from_bytes(
 fn start_at(directory: &Path, root: &mut Value) {
     for key in PATHS {
         let value = key.split('.').try_fold(&mut *root, |value, name| value.get_mut(name));
-        let Some(Value::String(text)) = value else { continue };
-        let word = key.starts_with("model.") && text == "builtin";
-        if !word && !text.is_empty() {
-            // Both halves are UTF-8 unless the directory is not; then the path stays relative to where we stand.
-            if let Some(joined) = directory.join(&*text).to_str() {
-                *text = joined.to_string();
+        let texts = match value {
+            Some(Value::Array(items)) => items.iter_mut().collect(),
+            Some(value) => vec![value],
+            None => continue,
+        };
+        for text in texts {
+            let Value::String(text) = text else { continue };
+            let word = key.starts_with("model.") && text == "builtin";
+            if !word && !text.is_empty() {
+                // Both halves are UTF-8 unless the directory is not; then the path stays relative to where we stand.
+                if let Some(joined) = directory.join(&*text).to_str() {
+                    *text = joined.to_string();
+                }
             }
         }
     }

@@ -109,6 +109,8 @@ head = \"heads/mine\"
 [mqtt]
 url = \"mqtts://broker\"
 ca_file = \"../ca.pem\"
+[heads]
+trusted_keys = [\"keys\", \"/etc/one.pub\"]
 ";
     let world = World::new(text);
     let config = world.load(&[("ARCTICD_STATE_DIRECTORY", "state")]).unwrap().config;
@@ -118,6 +120,7 @@ ca_file = \"../ca.pem\"
     assert_eq!(config.model.head, folder.join("heads/mine").to_str().unwrap());
     assert_eq!(config.model.backbone, "builtin");
     assert_eq!(config.mqtt.ca_file, Some(folder.join("../ca.pem")));
+    assert_eq!(config.heads.trusted_keys, [folder.join("keys"), "/etc/one.pub".into()]);
 }
 
 #[test]

@@ -271,6 +271,10 @@ pub struct Heads {
     /// Largest part of a trial's frames on which the heads may disagree whether to alert (0 to 1).
     #[schemars(range(min = 0, max = 1))]
     pub max_disagreement: f32,
+    /// Frames whose features are kept, about 1.5 KB each, so that they can be labelled later and heads be fitted on them
+    /// here (0 to 100000). 0: none.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub keep_features: u64,
 }
 
 /// What the daemon says about itself.
@@ -377,6 +381,7 @@ impl Default for Heads {
             trial_frames: 50,
             trial_alerts: 1,
             max_disagreement: 0.5,
+            keep_features: 0,
         }
     }
 }

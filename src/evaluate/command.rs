@@ -16,6 +16,7 @@ use crate::exit_code::ExitCode;
 use crate::model::source::{self, Origin};
 use crate::model::{HeadScores, Model};
 use crate::quantize::Progress;
+use crate::terminal;
 use crate::train::{Cache, Extractor, Features, Labelled};
 
 /// Misses and false alerts that the text lists, each.
@@ -65,13 +66,14 @@ pub fn run(call: &Eval) -> Result<ExitCode> {
     let model = guarded("load", || source::model(&origin(&call.backbone), &origin(&call.head), 1))??;
     let photos = Labelled::for_head(&call.directory, model.head().manifest())?;
     for path in &photos.ignored {
-        eprintln!("arcticd: {}: not used; photos are taken from folders named after their label", path.display());
+        let path = terminal::line(path.display());
+        terminal::complain(format_args!("{path}: not used; photos are taken from folders named after their label"));
     }
     let cache = call.cache.as_deref().map_or_else(Cache::of_user, Cache::at);
     let extractor = Extractor { backbone: model.backbone(), cache: &cache, views: 0, seed: 0 };
     let features = extractor.extract(&photos, &Progress::on_terminal());
     for (path, reason) in &features.skipped {
-        eprintln!("arcticd: {}: {reason}", path.display());
+        terminal::complain(format_args!("{}: {reason}", terminal::line(path.display())));
     }
     if features.dataset.photos.is_empty() {
         bail!("{}: none of the {} photos could be used", call.directory.display(), photos.photos.len());
@@ -81,7 +83,7 @@ pub fn run(call: &Eval) -> Result<ExitCode> {
     outcome.unmet = failed.map(|unmet| unmet.to_string()).collect();
     outcome.seconds = (start.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
 
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out();
     let printed = if call.json {
         serde_json::to_writer(&mut out, &outcome).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
@@ -89,7 +91,7 @@ pub fn run(call: &Eval) -> Result<ExitCode> {
     };
     printed.and_then(|()| out.flush()).context("standard output")?;
     for unmet in &outcome.unmet {
-        eprintln!("arcticd: {unmet}");
+        terminal::complain(unmet);
     }
     Ok(match (outcome.unmet.is_empty(), outcome.skipped.is_empty()) {
         (false, _) => ExitCode::Failure,
@@ -102,7 +104,7 @@ fn judge(model: &Model, features: &Features) -> Result<Outcome> {
     let head = model.head();
     let rules = Rules::new(&Alerts::default(), head.manifest());
     if let Err(error) = &rules {
-        eprintln!("arcticd: {error}; no figures of alerts");
+        terminal::complain(format_args!("{error}; no figures of alerts"));
     }
     let alerts: Vec<(String, f32)> = rules.as_ref().map_or_else(
         |_| Vec::new(),
@@ -172,7 +174,8 @@ fn list(out: &mut impl Write, what: &str, mistakes: Vec<&Mistake>) -> io::Result
     }
     writeln!(out, "{what}")?;
     for mistake in mistakes.iter().take(LISTED) {
-        writeln!(out, "  {} (named {}, {:.3})", mistake.photo, mistake.named, mistake.confidence)?;
+        let photo = terminal::line(&mistake.photo);
+        writeln!(out, "  {photo} (named {}, {:.3})", mistake.named, mistake.confidence)?;
     }
     if mistakes.len() > LISTED {
         writeln!(out, "  and {} more, all listed with --json", mistakes.len() - LISTED)?;

@@ -24,7 +24,7 @@ mod jpeg_tests;
 #[cfg(test)]
 mod reference_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use capture_time::CaptureTime;
 pub use error::FrameError;

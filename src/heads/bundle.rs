@@ -35,7 +35,7 @@ pub const MAX_MANIFEST: u64 = 1 << 20;
 /// Smallest piece for a transfer; doubled until a head has at most [`MAX_CHUNKS`].
 const CHUNK: u64 = 32 * 1024;
 /// Largest piece.
-const MAX_CHUNK: u64 = 16 << 20;
+pub const MAX_CHUNK: u64 = 16 << 20;
 /// Most pieces, so that their digests stay a small part of the manifest.
 const MAX_CHUNKS: u64 = 2048;
 

@@ -14,7 +14,7 @@
 //! features (100,352 and more) has canaries too; rows from photos are stored in 256 levels, since the head's answer to
 //! what is stored is what counts.
 
-use crate::model::{Head, ModelError};
+use crate::model::{Head, Levels, ModelError};
 
 /// Largest `canaries.bin`, in bytes.
 pub const MAX_BYTES: u64 = 256 * 1024;
@@ -92,31 +92,17 @@ struct Row {
 #[derive(Debug, Clone, PartialEq)]
 enum RowInput {
     MadeUp { seed: u64, low: f32, span: f32 },
-    FromPhoto { low: f32, step: f32, levels: Vec<u8> },
+    FromPhoto(Levels),
 }
 
 impl RowInput {
-    /// A photo's features in 256 levels. `None` if they are no finite numbers.
-    fn of_photo(features: &[f32]) -> Option<Self> {
-        let low = features.iter().copied().reduce(f32::min)?;
-        let high = features.iter().copied().reduce(f32::max)?;
-        let step = (high - low) / 255.0;
-        if !step.is_finite() || features.iter().any(|value| !value.is_finite()) {
-            return None;
-        }
-        let level = |value: &f32| if step > 0.0 { ((value - low) / step).round() as u8 } else { 0 };
-        Some(Self::FromPhoto { low, step, levels: features.iter().map(level).collect() })
-    }
-
     fn features(&self, count: usize) -> Vec<f32> {
         match self {
             Self::MadeUp { seed, low, span } => {
                 let unit = |index: usize| (mix(seed.wrapping_add(index as u64)) >> 40) as f32 / (1u64 << 24) as f32;
                 (0..count).map(|index| low + span * unit(index)).collect()
             }
-            Self::FromPhoto { low, step, levels } => {
-                levels.iter().map(|level| low + step * f32::from(*level)).collect()
-            }
+            Self::FromPhoto(levels) => levels.features(),
         }
     }
 }
@@ -149,7 +135,7 @@ impl Canaries {
         let stored = (0..count).filter_map(|n| photos.get(n * photos.len() / count));
         let problem = || CanaryError::Format { problem: "a feature is no finite number".into() };
         let mut inputs: Vec<RowInput> =
-            stored.map(|row| RowInput::of_photo(row).ok_or_else(problem)).collect::<Result<_, _>>()?;
+            stored.map(|row| Levels::of(row).map(RowInput::FromPhoto).ok_or_else(problem)).collect::<Result<_, _>>()?;
         // Features are often those of a ReLU6, averaged: small, wide, and with negative ones.
         let ranges = [(0.0, 1.0), (0.0, 6.0), (-1.0, 2.0), (0.0, 0.25)];
         inputs.extend((0..MADE_UP).zip(ranges).map(|(seed, (low, span))| RowInput::MadeUp {
@@ -223,7 +209,7 @@ impl Canaries {
                     bytes.extend(seed.to_le_bytes());
                     bytes.extend([low.to_le_bytes(), span.to_le_bytes()].concat());
                 }
-                RowInput::FromPhoto { low, step, levels } => {
+                RowInput::FromPhoto(Levels { low, step, levels }) => {
                     bytes.extend(1u32.to_le_bytes());
                     bytes.extend([low.to_le_bytes(), step.to_le_bytes()].concat());
                     bytes.extend(levels);
@@ -299,7 +285,10 @@ impl<'a> Rest<'a> {
     fn row(&mut self, features: usize, labels: usize) -> Result<Row, CanaryError> {
         let input = match self.u32()? {
             0 => RowInput::MadeUp { seed: u64::from_le_bytes(self.array()?), low: self.f32()?, span: self.f32()? },
-            1 => RowInput::FromPhoto { low: self.f32()?, step: self.f32()?, levels: self.take(features)?.to_vec() },
+            1 => {
+                let (low, step) = (self.f32()?, self.f32()?);
+                RowInput::FromPhoto(Levels { low, step, levels: self.take(features)?.to_vec() })
+            }
             kind => return Err(wrong(format!("a row is of the unknown kind {kind}"))),
         };
         let expected: Vec<f32> = (0..labels).map(|_| self.f32()).collect::<Result<_, _>>()?;

@@ -29,7 +29,7 @@ fn a_head_that_computes_something_else_is_told_by_row_and_label() {
 fn photos_features_are_kept_to_a_255th_of_their_range_also_where_all_are_equal() {
     for row in photos().iter().chain([&vec![2.5; FEATURES]]) {
         let range = row.iter().copied().fold(f32::MIN, f32::max) - row.iter().copied().fold(f32::MAX, f32::min);
-        let stored = RowInput::of_photo(row).unwrap().features(FEATURES);
+        let stored = Levels::of(row).unwrap().features();
         for (stored, value) in stored.iter().zip(row) {
             assert!((stored - value).abs() <= range / 255.0, "{stored} for {value}");
         }

@@ -50,8 +50,8 @@ fn new_key(call: &NewKey) -> Result<ExitCode> {
     terminal::print(&format!(
         "key {}\n  {}  signs heads; keep it to yourself, and a copy where it can't be lost\n  {}  goes to the traps, into /etc/arcticd/trusted_keys",
         pair.id,
-        secret.display(),
-        public.display()
+        terminal::line(secret.display()),
+        terminal::line(public.display())
     ))?;
     Ok(ExitCode::Ok)
 }
@@ -59,6 +59,11 @@ fn new_key(call: &NewKey) -> Result<ExitCode> {
 fn sign(call: &Sign) -> Result<ExitCode> {
     let path = call.head.display();
     let mut bundle = Bundle::load(&call.head, &TrustedKeys::default()).with_context(|| path.to_string())?;
+    if bundle.manifest().local.is_some() {
+        bail!(
+            "{path}: a trap fitted it on its own frames, and no trap takes it from elsewhere; train a head, and sign that"
+        );
+    }
     // Whoever trusts the key trusts the signer to have looked.
     guarded("load", || bundle.head())?.with_context(|| path.to_string())?;
     let before = bundle.signature().map(Signature::key);
@@ -71,6 +76,7 @@ fn sign(call: &Sign) -> Result<ExitCode> {
     bundle.set_signature(signature);
     bundle.save(&call.head)?;
     let manifest = bundle.manifest();
+    let path = terminal::line(path);
     let mut words =
         format!("{path}: {} {}, sequence {}, signed by key {key}", manifest.name, manifest.version, manifest.sequence);
     if let Some(before) = before {
@@ -103,7 +109,15 @@ pub(crate) fn sign_with(bundle: &Bundle, key: &SecretKey) -> Result<Signature> {
         "head:{}\tversion:{}\tsequence:{}\ttimestamp:{time}",
         manifest.name, manifest.version, manifest.sequence
     );
-    Ok(key.sign(bundle.manifest_bytes(), &comment)?)
+    sign_message(key, bundle.manifest_bytes(), &comment)
+}
+
+/// Signs any message; the comment is for people.
+///
+/// # Errors
+/// The key can't sign.
+pub(crate) fn sign_message(key: &SecretKey, message: &[u8], comment: &str) -> Result<Signature> {
+    Ok(key.sign(message, comment)?)
 }
 
 fn made_elsewhere(bundle: &Bundle, signature: &Path, public: &Path) -> Result<Signature> {

@@ -90,7 +90,7 @@ pub fn run(call: &Inspect) -> Result<ExitCode> {
     let ok = checks.iter().all(|check| check.ok);
     let manifest_sha256 = ContentHash::of(&head.bytes).to_string();
     let report = Report { head: name, manifest: &head.manifest, manifest_sha256, signature, checks, ok };
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out();
     let printed = if call.json { print_json(&mut out, &report) } else { print(&mut out, &report) };
     printed.and_then(|()| out.flush()).context("standard output")?;
     Ok(if ok { ExitCode::Ok } else { ExitCode::Failure })
@@ -175,15 +175,20 @@ fn print_json(out: &mut impl Write, report: &Report) -> io::Result<()> {
 
 fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let manifest = report.manifest;
-    writeln!(out, "{} {}, sequence {}", manifest.name, shown(&manifest.version), manifest.sequence)?;
+    writeln!(out, "{} {}, sequence {}", manifest.name, terminal::line(&manifest.version), manifest.sequence)?;
     let audience = if manifest.audience.is_empty() { "all traps".into() } else { manifest.audience.join(", ") };
-    row(out, "for", &shown(&audience))?;
-    row(out, "created", &shown(&manifest.created_at))?;
+    row(out, "for", &terminal::line(&audience))?;
+    row(out, "created", &terminal::line(&manifest.created_at))?;
     let backbone = &manifest.backbone;
     row(
         out,
         "backbone",
-        &format!("{}, {} features, sha256 {}", shown(&backbone.id), backbone.features, shown(&backbone.sha256)),
+        &format!(
+            "{}, {} features, sha256 {}",
+            terminal::line(&backbone.id),
+            backbone.features,
+            terminal::line(&backbone.sha256)
+        ),
     )?;
     for (number, label) in manifest.labels.iter().enumerate() {
         let kind = match label {
@@ -194,7 +199,8 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
         row(out, if number == 0 { "labels" } else { "" }, &format!("{:20} {kind}", label.name))?;
     }
     for (number, (name, file)) in manifest.files.iter().enumerate() {
-        let text = format!("{:20} {:>9} bytes, sha256 {}", shown(name), file.size, shown(&file.sha256));
+        let text =
+            format!("{:20} {:>9} bytes, sha256 {}", terminal::line(name), file.size, terminal::line(&file.sha256));
         row(out, if number == 0 { "files" } else { "" }, &text)?;
     }
     if let Some(chunks) = &manifest.chunks {
@@ -202,7 +208,11 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
     }
     row(out, "manifest", &format!("sha256 {}", report.manifest_sha256))?;
     if let Some(trained_on) = &manifest.trained_on {
-        row(out, "trained on", &format!("{} photos, digest {}", trained_on.photos, shown(&trained_on.digest)))?;
+        row(
+            out,
+            "trained on",
+            &format!("{} photos, digest {}", trained_on.photos, terminal::line(&trained_on.digest)),
+        )?;
     }
     if let Some(novelty) = &manifest.novelty {
         row(out, "novelty", &format!("{:?}, novel above {}", novelty.method, novelty.threshold).to_lowercase())?;
@@ -212,10 +222,10 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
     }
     if let Some(signature) = &report.signature {
         row(out, "signature", &format!("key {}", signature.key))?;
-        row(out, "", &shown(&signature.trusted_comment.replace('\t', "  ")))?;
+        row(out, "", &terminal::line(signature.trusted_comment.replace('\t', "  ")))?;
     }
     for check in &report.checks {
-        writeln!(out, "{:5} {}: {}", if check.ok { "ok" } else { "DOUBT" }, check.check, shown(&check.found))?;
+        writeln!(out, "{:5} {}: {}", if check.ok { "ok" } else { "DOUBT" }, check.check, terminal::line(&check.found))?;
     }
     Ok(())
 }
@@ -227,17 +237,17 @@ fn print_evaluation(out: &mut impl Write, value: &Value) -> io::Result<()> {
             Value::Object(map) => map.iter().map(|(key, value)| summary(key, value)).collect(),
             other => vec![other.to_string()],
         };
-        return row(out, "evaluation", &shown(&keys.join(", ")));
+        return row(out, "evaluation", &terminal::line(keys.join(", ")));
     };
     let text = format!("{} photos, balanced accuracy {:.4}", evaluation.images, evaluation.balanced_accuracy);
     row(out, "evaluation", &text)?;
     for class in &evaluation.per_class {
-        row(out, "", &format!("{:20} recall {}", shown(&class.label), share(&class.recall)))?;
+        row(out, "", &format!("{:20} recall {}", terminal::line(&class.label), share(&class.recall)))?;
     }
     for alert in &evaluation.alerts {
         let text = format!(
             "{} from {}: found {}, false alerts {}",
-            shown(&alert.label),
+            terminal::line(&alert.label),
             alert.threshold,
             share(&alert.recall),
             share(&alert.false_alert_rate)
@@ -268,9 +278,4 @@ fn share(share: &Share) -> String {
 
 fn row(out: &mut impl Write, name: &str, text: &str) -> io::Result<()> {
     writeln!(out, "  {name:10}  {text}")
-}
-
-/// A head from elsewhere must not steer the terminal that it is looked at on.
-fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -117,13 +117,13 @@ fn words(call: &Pack, notes: &[String], manifest: &HeadManifest) -> String {
     });
     let mut words = vec![
         // Names in the network are those of whoever made it.
-        format!("{}: {}", call.onnx.display(), terminal::plain(&notes.join("; "))),
+        format!("{}: {}", terminal::line(call.onnx.display()), terminal::plain(&notes.join("; "))),
         format!("labels in the order of its output: {}", labels.collect::<Vec<_>>().join(", ")),
     ];
     if call.alert.is_empty() {
         words.push("no label is marked with --alert: the trap's [alerts] labels decide, else polar_bear alerts".into());
     }
-    let (backbone, output) = (&manifest.backbone, call.output.display());
+    let (backbone, output) = (&manifest.backbone, terminal::line(call.output.display()));
     words.push(format!("{output}: {} {} for backbone {}", manifest.name, manifest.version, backbone.id));
     words.push(format!("It is not signed: `arcticd head sign {output}` makes traps accept it over the air."));
     words.join("\n")

@@ -27,6 +27,11 @@ impl InWork {
         Self { file, last }
     }
 
+    /// Whether the last process died while it looked at a frame.
+    pub fn died(&self) -> bool {
+        self.last.as_ref().is_some_and(|(_, begun)| *begun > 0)
+    }
+
     /// Notes that this frame is begun. False if the daemon died on it often enough: leave it alone.
     ///
     /// # Errors
@@ -39,6 +44,19 @@ impl InWork {
         self.last = Some((*hash, before + 1));
         std::fs::write(&self.file, format!("{hash} {}\n", before + 1))?;
         Ok(true)
+    }
+
+    /// Clears the note: it was not the frame that the daemon died of.
+    ///
+    /// # Errors
+    /// The note can't be removed; the frame then keeps the blame.
+    pub fn forgive(&mut self) -> io::Result<()> {
+        match std::fs::remove_file(&self.file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.last = None;
+        Ok(())
     }
 
     /// The frame was survived, whatever became of it: a later try counts anew.
@@ -82,6 +100,22 @@ mod tests {
             assert!(later_process.begin(&hash).unwrap());
             later_process.survived();
         }
+    }
+
+    #[test]
+    fn a_frame_is_not_blamed_for_deaths_that_were_another_s() {
+        let directory = tempfile::tempdir().unwrap();
+        let frame = ContentHash::of(b"frame");
+        for _ in 0..DEATHS {
+            assert!(InWork::open(directory.path()).begin(&frame).unwrap());
+        }
+        let mut later = InWork::open(directory.path());
+        later.forgive().unwrap();
+        later.forgive().unwrap();
+        for _ in 0..DEATHS {
+            assert!(InWork::open(directory.path()).begin(&frame).unwrap());
+        }
+        assert!(!InWork::open(directory.path()).begin(&frame).unwrap());
     }
 
     #[test]

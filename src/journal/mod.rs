@@ -1,8 +1,11 @@
 //! What the trap remembers: frames seen, open events, messages not yet acknowledged. One SQLite file, WAL, synced at
-//! each commit, with three doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
-//! link drains). Each has a connection of its own, so that none waits for another's lock in the program.
+//! each commit, with five doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
+//! link drains), [`HeadLog`] and [`FeatureStore`] (the acceptor notes and learns). Each has a connection of its own, so that none waits for another's lock
+//! in the program.
 
+mod features;
 mod frames;
+mod head_log;
 mod in_work;
 mod outbox;
 mod store;
@@ -14,13 +17,27 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
+pub use features::{FeatureStore, Kept, KeptFrame, LabelledFrame, Queued, Which};
 pub use frames::SeenFiles;
+pub use head_log::{HeadEntry, HeadLog};
 pub use in_work::InWork;
 pub use outbox::{Message, Outbox, Totals};
 pub use transaction::{FrameRow, Transaction};
 
 use crate::frame::ContentHash;
 use crate::watch::Stamp;
+
+/// The outbox sends the highest first and drops the lowest first.
+pub mod priority {
+    /// An alert of now.
+    pub const LIVE: u8 = 3;
+    /// An alert of before.
+    pub const REPLAYED: u8 = 2;
+    /// The end of an event.
+    pub const SUMMARY: u8 = 1;
+    /// Features that somebody asked for.
+    pub const FEATURES: u8 = 0;
+}
 
 /// Why the journal failed.
 #[derive(Debug, thiserror::Error)]
@@ -162,6 +179,23 @@ impl Journal {
     /// [`JournalError::Database`].
     pub fn outbox(&self) -> Result<Outbox, JournalError> {
         Ok(Outbox::new(store::open(&self.file)?, self.file.clone(), self.epoch.clone()))
+    }
+
+    /// The acceptor's door.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn head_log(&self) -> Result<HeadLog, JournalError> {
+        Ok(HeadLog::new(store::open(&self.file)?, self.file.clone()))
+    }
+
+    /// The acceptor's other door.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn feature_store(&self) -> Result<FeatureStore, JournalError> {
+        let db = store::open(&self.file)?;
+        Ok(FeatureStore::new(db, self.file.clone(), self.epoch.clone(), self.max_entries))
     }
 
     /// What is known of a frame with this content.

@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::JournalError;
 
 /// Format of the tables, kept in `user_version`.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = STEPS.len() as i64;
+
+// How a journal of one format becomes one of the next; a new journal goes through all of them. Never changed once released.
+const STEPS: [&str; 2] = [TABLES, HEADS];
 
 // `files` is the fast path (name and stamp), `frames` the identity (content). A message stays in `messages` after its
 // acknowledgement, without its body: the ledger that shows nothing was lost.
@@ -36,9 +39,24 @@ CREATE TABLE messages (
 ) STRICT;
 CREATE INDEX messages_queued ON messages (priority DESC, seq) WHERE state = 'queued';
 CREATE TABLE gaps (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, reason TEXT NOT NULL) STRICT;
+INSERT INTO meta (key, value) VALUES ('epoch', lower(hex(randomblob(8))));
 ";
 
-/// Opens the journal, making its tables if it is new; returns its epoch too.
+// The trail of heads that came; features of frames, and what somebody says is on them (`truth`).
+const HEADS: &str = "
+CREATE TABLE heads (
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL, step TEXT NOT NULL, manifest TEXT, name TEXT NOT NULL,
+    version TEXT NOT NULL, sequence INTEGER NOT NULL, key TEXT, origin TEXT NOT NULL, reason TEXT
+) STRICT;
+CREATE TABLE features (
+    id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, backbone TEXT NOT NULL, low REAL NOT NULL, step REAL NOT NULL,
+    levels BLOB NOT NULL, alert INTEGER NOT NULL, novel INTEGER, margin REAL NOT NULL, truth TEXT
+) STRICT;
+CREATE INDEX features_unlabelled ON features (id) WHERE truth IS NULL;
+CREATE INDEX features_labelled ON features (truth) WHERE truth IS NOT NULL;
+";
+
+/// Opens the journal, making its tables if it is new or of an older format; returns its epoch too.
 pub(super) fn create(file: &Path) -> Result<(Connection, String), JournalError> {
     let mut db = open(file)?;
     let wrong = |source| JournalError::Database { file: file.to_owned(), source };
@@ -46,11 +64,12 @@ pub(super) fn create(file: &Path) -> Result<(Connection, String), JournalError> 
     if found > FORMAT {
         return Err(JournalError::Newer { file: file.to_owned(), found, known: FORMAT });
     }
-    if found == 0 {
+    if found < FORMAT {
         let make = |db: &mut Connection| -> rusqlite::Result<()> {
-            let transaction = db.transaction()?;
-            transaction.execute_batch(TABLES)?;
-            transaction.execute("INSERT INTO meta (key, value) VALUES ('epoch', lower(hex(randomblob(8))))", [])?;
+            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+                transaction.execute_batch(step)?;
+            }
             transaction.pragma_update(None, "user_version", FORMAT)?;
             transaction.commit()
         };

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use super::head_log::KEPT;
 use super::*;
 use serde_json::json;
 
@@ -145,6 +146,104 @@ fn a_journal_of_a_later_version_is_left_alone() {
     let file = world.directory.path().join("journal.sqlite");
     Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(Journal::open(world.directory.path(), 100), Err(JournalError::Newer { found: 99, .. })));
+}
+
+/// As format 1 was released, written out: a change to the tables of today must not change what it is tested against.
+const FORMAT_1: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE frames (
+    hash BLOB PRIMARY KEY, name TEXT NOT NULL, camera TEXT, captured_at INTEGER,
+    state TEXT NOT NULL CHECK (state IN ('done', 'failed')), reason TEXT,
+    label TEXT, confidence REAL, alert INTEGER NOT NULL DEFAULT 0, head TEXT, processed_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE files (
+    name TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime INTEGER NOT NULL, inode INTEGER NOT NULL,
+    device INTEGER NOT NULL, hash BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE events (
+    id TEXT PRIMARY KEY, camera TEXT NOT NULL, label TEXT NOT NULL, first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL, frames INTEGER NOT NULL, best_confidence REAL NOT NULL, best TEXT NOT NULL,
+    last_hash TEXT NOT NULL, replayed INTEGER NOT NULL, open INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX events_by_place ON events (camera, label, last_at);
+CREATE INDEX events_open ON events (open) WHERE open = 1;
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, priority INTEGER NOT NULL, topic TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'acked', 'dropped')), body BLOB
+) STRICT;
+CREATE INDEX messages_queued ON messages (priority DESC, seq) WHERE state = 'queued';
+CREATE TABLE gaps (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, reason TEXT NOT NULL) STRICT;
+INSERT INTO meta VALUES ('epoch', '0123456789abcdef');
+INSERT INTO messages VALUES (1, 'old', 1, 'detection', 'queued', x'7b7d');
+PRAGMA user_version = 1;
+";
+
+fn step(number: u64) -> HeadEntry {
+    HeadEntry {
+        at: format!("2026-11-24T12:00:{number}Z"),
+        step: "trial".into(),
+        manifest: number.is_multiple_of(2).then(|| ContentHash::of(b"manifest").to_string()),
+        name: "arctic".into(),
+        version: format!("1.{number}"),
+        sequence: u64::MAX - number,
+        key: number.is_multiple_of(3).then(|| "0123456789ABCDEF".into()),
+        origin: "pushed".into(),
+        reason: number.is_multiple_of(5).then(|| "it's \"unlike\" the old one".into()),
+    }
+}
+
+#[test]
+fn a_journal_of_the_first_format_keeps_what_it_holds_and_learns_of_heads() {
+    let world = World::new();
+    let file = world.directory.path().join("journal.sqlite");
+    Connection::open(&file).unwrap().execute_batch(FORMAT_1).unwrap();
+    // The second time nothing is left to do.
+    for number in 1..=2 {
+        let journal = world.open(100);
+        assert_eq!((journal.warning(), journal.epoch()), (None, "0123456789abcdef"));
+        assert_eq!(seqs(&journal.outbox().unwrap()), [1]);
+        let mut log = journal.head_log().unwrap();
+        log.append(&step(number)).unwrap();
+        assert_eq!(log.latest(10).unwrap().len() as u64, number);
+    }
+}
+
+#[test]
+fn an_upgraded_journal_has_the_very_tables_of_a_new_one() {
+    let schema = |world: &World| -> Vec<(String, String)> {
+        let db = Connection::open(world.directory.path().join("journal.sqlite")).unwrap();
+        let mut query = db.prepare("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL ORDER BY name").unwrap();
+        query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+    };
+    let (old, new) = (World::new(), World::new());
+    Connection::open(old.directory.path().join("journal.sqlite")).unwrap().execute_batch(FORMAT_1).unwrap();
+    drop((old.open(100), new.open(100)));
+    assert_eq!(schema(&old), schema(&new));
+}
+
+#[test]
+fn the_trail_of_heads_comes_out_as_it_went_in_the_latest_first_and_is_bounded() {
+    let world = World::new();
+    let journal = world.open(100);
+    let mut log = journal.head_log().unwrap();
+    assert_eq!(log.latest(10).unwrap(), []);
+    // Many at once are as good as one by one, and the disk is not asked a thousand times.
+    let db = Connection::open(world.directory.path().join("journal.sqlite")).unwrap();
+    db.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+         INSERT INTO heads SELECT i, 'then', 'active', NULL, 'old', '1', 1, NULL, 'file', NULL FROM n",
+        [KEPT],
+    )
+    .unwrap();
+    for number in 1..=6 {
+        log.append(&step(number)).unwrap();
+    }
+    let expected: Vec<HeadEntry> = (1..=6).rev().map(step).collect();
+    assert_eq!(log.latest(6).unwrap(), expected);
+    drop(journal);
+    let log = world.open(100).head_log().unwrap();
+    let all = log.latest(u32::MAX).unwrap();
+    assert_eq!((all.len(), all[6].name.as_str()), (KEPT as usize, "old"));
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub struct FrameRow<'a> {
 
 /// An open transaction; dropped without a commit it leaves no trace.
 pub struct Transaction<'a> {
-    inner: rusqlite::Transaction<'a>,
+    pub(super) inner: rusqlite::Transaction<'a>,
     file: &'a Path,
     epoch: &'a str,
     max_entries: u64,
@@ -225,7 +225,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    fn wrong(&self, source: rusqlite::Error) -> JournalError {
+    pub(super) fn wrong(&self, source: rusqlite::Error) -> JournalError {
         JournalError::Database { file: self.file.to_owned(), source }
     }
 }

@@ -11,7 +11,7 @@ use super::ModelError;
 use super::integer::{self, Fused, Levels, Placement};
 use super::manifest::{BackboneManifest, Layout, Pooling};
 use super::preprocess::{Tables, normalise};
-use crate::frame::{self, Pixels};
+use crate::frame::Pixels;
 use crate::onnx::{Graph, OnnxError};
 
 /// A backbone ready to run.
@@ -120,9 +120,7 @@ impl Backbone {
     /// # Errors
     /// As [`super::Model::classify`].
     pub fn features_of(&self, pixels: &Pixels) -> Result<Vec<f32>, ModelError> {
-        let input = &self.manifest.input;
-        let small = frame::resize(pixels, input.width, input.height, input.filter, input.fit)?;
-        self.run(self.prepare(&small)?)
+        Ok(self.timed_features_of(pixels)?.0)
     }
 
     /// As [`Backbone::features_of`] for pixels that have the input's size already.

@@ -175,6 +175,10 @@ pub struct HeadManifest {
     /// The photos it was trained on, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_on: Option<TrainedOn>,
+    /// Set by the trap that fitted it on its own frames. Such a head is unsigned and serves on that trap alone; no trap
+    /// takes a signed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<super::LocalFit>,
 }
 
 /// Digests of equal pieces of a head's files, which are taken one after the other in the order of the bundle.
@@ -314,6 +318,7 @@ impl HeadManifest {
             novelty: None,
             evaluation: None,
             trained_on: None,
+            local: None,
         }
     }
 

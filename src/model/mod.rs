@@ -9,6 +9,8 @@ mod head;
 pub mod integer;
 #[cfg(test)]
 mod keras_tests;
+mod levels;
+mod local_fit;
 mod manifest;
 mod operators;
 mod preprocess;
@@ -21,6 +23,8 @@ use std::time::{Duration, Instant};
 pub use backbone::{Backbone, Engine};
 pub(crate) use head::energy;
 pub use head::{Head, HeadScores, ScoresOutput};
+pub use levels::Levels;
+pub use local_fit::{LocalFit, Rivals};
 pub use manifest::{
     BackboneManifest, Channels, Chunks, FileDigest, HeadBackbone, HeadManifest, Input, Label, Layout, ManifestError,
     Novelty, NoveltyMethod, Output, Pooling, SelfTest, TrainedOn, is_background, is_label, is_name,
@@ -149,8 +153,31 @@ pub struct Timing {
     pub resize: Duration,
     /// Pixels to features.
     pub backbone: Duration,
-    /// Features to probabilities.
+    /// Features to probabilities, of all heads that looked.
     pub head: Duration,
+}
+
+impl Backbone {
+    /// How a file has to be decoded for it: nearest-neighbour preprocessing needs every pixel.
+    pub fn wanted_scale(&self) -> Scale {
+        let input = &self.manifest().input;
+        Scale::for_resize(input.filter, input.width, input.height)
+    }
+
+    /// As [`Backbone::features_of`], with the time that it took.
+    ///
+    /// # Errors
+    /// As [`Model::classify`].
+    pub fn timed_features_of(&self, pixels: &Pixels) -> Result<(Vec<f32>, Timing), ModelError> {
+        let input = &self.manifest().input;
+        let start = Instant::now();
+        let small = frame::resize(pixels, input.width, input.height, input.filter, input.fit)?;
+        let tensor = self.prepare(&small)?;
+        let resized = Instant::now();
+        let features = self.run(tensor)?;
+        let timing = Timing { resize: resized - start, backbone: resized.elapsed(), ..Timing::default() };
+        Ok((features, timing))
+    }
 }
 
 impl Model {
@@ -159,17 +186,13 @@ impl Model {
     /// # Errors
     /// [`ModelError::Mismatch`] if the head was trained on another backbone.
     pub fn new(backbone: Backbone, head: Head) -> Result<Self, ModelError> {
-        let wanted = &head.manifest().backbone;
-        let found = backbone.manifest();
-        let same = wanted.id == found.id && wanted.sha256.eq_ignore_ascii_case(&found.sha256);
-        if !same || wanted.features != backbone.features() {
-            return Err(ModelError::Mismatch {
-                head: head.title(),
-                wants: describe(&wanted.id, &wanted.sha256, wanted.features),
-                has: describe(&found.id, &found.sha256, backbone.features()),
-            });
-        }
+        check_fit(&backbone, &head)?;
         Ok(Self { backbone, head })
+    }
+
+    /// Backbone and head, to go on apart.
+    pub fn into_parts(self) -> (Backbone, Head) {
+        (self.backbone, self.head)
     }
 
     /// The model inside the binary.
@@ -192,8 +215,7 @@ impl Model {
 
     /// How a file has to be decoded for this model: nearest-neighbour preprocessing needs every pixel.
     pub fn wanted_scale(&self) -> Scale {
-        let input = &self.backbone.manifest().input;
-        Scale::for_resize(input.filter, input.width, input.height)
+        self.backbone.wanted_scale()
     }
 
     /// Resizes `pixels`, computes their features and scores them.
@@ -201,15 +223,10 @@ impl Model {
     /// # Errors
     /// [`ModelError::Frame`] if they can't be resized, [`ModelError::NotFinite`] if the arithmetic broke down.
     pub fn classify(&self, pixels: &Pixels) -> Result<Scores, ModelError> {
-        let input = &self.backbone.manifest().input;
-        let start = Instant::now();
-        let small = frame::resize(pixels, input.width, input.height, input.filter, input.fit)?;
-        let tensor = self.backbone.prepare(&small)?;
-        let resized = Instant::now();
-        let features = self.backbone.run(tensor)?;
+        let (features, mut timing) = self.backbone.timed_features_of(pixels)?;
         let extracted = Instant::now();
         let HeadScores { labels, novel, .. } = self.head.look(&features)?;
-        let timing = Timing { resize: resized - start, backbone: extracted - resized, head: extracted.elapsed() };
+        timing.head = extracted.elapsed();
         Ok(Scores { labels, novel, timing })
     }
 
@@ -220,6 +237,24 @@ impl Model {
     pub fn features(&self, pixels: &Pixels) -> Result<Vec<f32>, ModelError> {
         self.backbone.features_of(pixels)
     }
+}
+
+/// Checks that `head` was trained on this very backbone.
+///
+/// # Errors
+/// [`ModelError::Mismatch`].
+pub fn check_fit(backbone: &Backbone, head: &Head) -> Result<(), ModelError> {
+    let wanted = &head.manifest().backbone;
+    let found = backbone.manifest();
+    let same = wanted.id == found.id && wanted.sha256.eq_ignore_ascii_case(&found.sha256);
+    if same && wanted.features == backbone.features() {
+        return Ok(());
+    }
+    Err(ModelError::Mismatch {
+        head: head.title(),
+        wants: describe(&wanted.id, &wanted.sha256, wanted.features),
+        has: describe(&found.id, &found.sha256, backbone.features()),
+    })
 }
 
 fn describe(id: &str, sha256: &str, features: usize) -> String {

@@ -10,6 +10,8 @@ pub(super) enum Sent {
     Entry(u64),
     /// The last word before a clean stop.
     Farewell,
+    /// What became of pushed heads; only the latest matters.
+    HeadState,
     /// Health and the like: nobody waits for it.
     Other,
 }

@@ -1,12 +1,23 @@
-//! Drains the outbox to the broker. Delivery is at least once: a message leaves the outbox only on its own PUBACK, and
-//! every repeat carries the same id and body.
+//! Drains the outbox to the broker, and takes pushed heads from it.
+//!
+//! Delivery is at least once both ways: a message leaves the outbox only on its own PUBACK, and every repeat carries the
+//! same id and body; what comes in is acknowledged only when the acceptor says that it is done with it.
+//!
+//! [`Link`] makes one connection after another, `session` is one of them. `flight` pairs what goes out with its
+//! acknowledgements, [`Intake`] knows what to listen to, `owed` what the broker is still to be told for it. `hearing`
+//! keeps one message that breaks connections from silencing the trap.
 
 mod backoff;
 mod flight;
+mod hearing;
+mod intake;
 mod link;
 mod options;
+mod owed;
+mod session;
 mod topics;
 
+pub use intake::Intake;
 pub use link::Link;
 pub(crate) use link::explain;
 pub use options::{OptionsError, connect_options, tls};

@@ -11,9 +11,11 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::{BrokerError, Mqtt, SecretError};
 
-/// Largest packet either way. Generous on purpose: a packet over the client's limit breaks the connection, and a retained
-/// one would break it again at each connect.
-const MAX_PACKET: usize = 16 << 20;
+/// Largest packet that is taken, in bytes. Generous on purpose: one beyond it breaks the connection, and a retained one
+/// breaks it again at each connect. What is too large for its purpose is dropped behind this limit.
+pub(super) const MAX_INCOMING: usize = 64 << 20;
+/// Largest packet that is sent.
+const MAX_OUTGOING: usize = 16 << 20;
 
 /// Why no connection can even be tried.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +52,7 @@ pub fn connect_options(mqtt: &Mqtt, client_id: &str) -> Result<Option<(MqttOptio
     let Some(broker) = mqtt.broker()? else { return Ok(None) };
     let mut options = MqttOptions::new(client_id, broker.host, broker.port);
     options.set_keep_alive(Duration::from_secs(mqtt.keep_alive_s));
-    options.set_max_packet_size(MAX_PACKET, MAX_PACKET);
+    options.set_max_packet_size(MAX_INCOMING, MAX_OUTGOING);
     options.set_inflight(mqtt.inflight);
     // The broker keeps the session, and with it what it still has to deliver to this trap.
     options.set_clean_session(false);

@@ -91,7 +91,7 @@ pub async fn deliver<E: Ear>(
             if !window.takes(bytes) {
                 break;
             }
-            wire.publish(next, &message.topic, payload)?;
+            wire.publish(next, &message.topic, payload, true)?;
             account.sent += 1;
             account.bytes += packet_bytes(&message.topic, bytes);
             stage = Some(message.stage);

@@ -114,8 +114,8 @@ impl Fleet {
         if report.active.id == Some(parcel.id()) {
             return Verdict::Says(Step::Active);
         }
-        if let Some(offer) = report.offer.as_ref().filter(|offer| offer.head.id == Some(parcel.id())) {
-            return Verdict::Says(offer.state);
+        if let Some((state, _)) = report.fate(parcel.id()) {
+            return Verdict::Says(state);
         }
         if trap.knew {
             return Verdict::Superseded;
@@ -182,8 +182,7 @@ impl Fleet {
 
 /// Whether a report speaks of our head.
 fn concerns(report: &Report, parcel: &Parcel) -> bool {
-    let id = Some(parcel.id());
-    report.active.id == id || report.offer.as_ref().is_some_and(|offer| offer.head.id == id)
+    report.active.id == Some(parcel.id()) || report.fate(parcel.id()).is_some()
 }
 
 #[cfg(test)]

@@ -20,11 +20,11 @@ pub fn foresee(name: &str, report: &Report, parcel: &Parcel) -> Foresight {
     if report.active.id == id {
         return Foresight::Has(Step::Active);
     }
-    if let Some(offer) = report.offer.as_ref().filter(|offer| offer.head.id == id) {
-        return match offer.state {
+    if let Some((state, reason)) = report.fate(parcel.id()) {
+        return match state {
             Step::Rejected | Step::RolledBack | Step::Superseded => {
-                let reason = offer.reason.as_deref().unwrap_or("it gave no reason");
-                Foresight::Refuses(format!("{} before: {reason}", offer.state))
+                let reason = reason.unwrap_or("it gave no reason");
+                Foresight::Refuses(format!("{state} before: {reason}"))
             }
             step => Foresight::Has(step),
         };
@@ -79,7 +79,8 @@ mod tests {
     fn each_refusal_is_foreseen_with_its_reason() {
         let parcel = testing::large();
         let good = testing::report(&parcel);
-        let cases: [(&str, Spoil); 4] = [
+        type Change = fn(&mut Report);
+        let cases: [(&str, Change); 4] = [
             ("runs other-net", |report| report.backbone = "other-net".into()),
             ("another file of backbone", |report| report.backbone_sha256 = "00".repeat(32)),
             ("sequence 5 is not above 5", |report| report.floor = 5),

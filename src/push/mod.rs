@@ -4,12 +4,14 @@
 //! * [`Parcel`] is the head as it travels, [`Shelf`] what the broker holds in a scope's topics, and `plan` what has to be
 //!   published to get from one to the other; `deliver` does it, as fast as the link takes it.
 //! * [`Fleet`] is what the traps say; [`foresee`] what they will say; `table` and `screen` show it.
+//! * [`asking`] is `arcticd head ask`: a signed request, and the traps' answers.
 //! * `course` walks through all of it, [`command`] and [`clear`] are the commands.
 //!
 //! Invariant: pieces that the broker holds belong to the head that its `head/offer` names. So an offer is published before
 //! its pieces, and a superseded head's pieces are cleared before its offer goes: whenever this is interrupted, the next
 //! push knows what lies there.
 
+pub mod asking;
 pub mod clear;
 pub mod command;
 mod course;

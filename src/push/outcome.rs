@@ -145,7 +145,10 @@ fn trap<'a>(
         Verdict::Foreseen(reason) => ("refuses", Some(reason)),
         Verdict::Unproven(reason) => ("refused", Some(reason)),
         Verdict::Superseded => (Step::Superseded.name(), None),
-        Verdict::Says(step) => (step.name(), ours.and_then(|offer| offer.reason.clone())),
+        Verdict::Says(step) => {
+            let fate = report.and_then(|report| report.fate(parcel.id()));
+            (step.name(), fate.and_then(|(_, reason)| reason.map(str::to_owned)))
+        }
     };
     TrapOutcome {
         trap: name,

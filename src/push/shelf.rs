@@ -48,7 +48,7 @@ impl Shelf {
             Content::Chunk { id, piece } if id == ours.id() && ours.is_piece(piece, payload) => {
                 self.pieces.insert(piece);
             }
-            Content::Chunk { .. } => {}
+            Content::Chunk { .. } | Content::Ask(_) => {}
         }
     }
 

@@ -184,7 +184,6 @@ mod tests {
     use crate::accept::{Scope, TrialReport};
     use crate::cli::Until;
 
-    /// What a trap says otherwise than others.
     type Change<'a> = &'a dyn Fn(&mut Report);
 
     fn fleet_saying(parcel: &Parcel, changes: &[(&str, Change)]) -> Fleet {

@@ -70,7 +70,9 @@ pub fn report(parcel: &Parcel) -> Report {
         previous: None,
         floor: 4,
         offer: None,
+        decided: Vec::new(),
         refused: Refusals::default(),
+        local: Default::default(),
     }
 }
 

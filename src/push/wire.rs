@@ -132,12 +132,12 @@ impl Wire {
         Ok(self.session.unsubscribed)
     }
 
-    /// Publishes a retained message; `number` comes back when it is acknowledged.
+    /// Publishes a message; `number` comes back when it is acknowledged.
     ///
     /// # Errors
     /// The client took no request.
-    pub fn publish(&mut self, number: usize, topic: &str, payload: Vec<u8>) -> Result<(), Stop> {
-        let sent = self.session.client.try_publish(topic, QoS::AtLeastOnce, true, payload);
+    pub fn publish(&mut self, number: usize, topic: &str, payload: Vec<u8>, retain: bool) -> Result<(), Stop> {
+        let sent = self.session.client.try_publish(topic, QoS::AtLeastOnce, retain, payload);
         sent.map_err(|_| Stop::Lost("the client takes no message".into()))?;
         self.session.unnumbered.push_back(number);
         Ok(())

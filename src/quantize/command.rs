@@ -11,6 +11,7 @@ use crate::frame::{Filter, Fit};
 use crate::model::source::{self, Origin};
 use crate::model::{Backbone, BackboneManifest, Channels, Input, Layout, Output, Pooling, Preprocessing};
 use crate::onnx::Graph;
+use crate::terminal;
 use crate::whole_file;
 
 /// Runs the command and prints its report.
@@ -35,11 +36,11 @@ pub fn run(call: &Quantize) -> Result<ExitCode> {
     if let Some(head) = &head
         && !head.manifest().backbone.sha256.eq_ignore_ascii_case(&manifest.sha256)
     {
-        eprintln!(
-            "arcticd: head {} was trained on {}, another file than {network}: its verdicts here say little",
+        terminal::complain(format_args!(
+            "head {} was trained on {}, another file than {network}: its verdicts here say little",
             head.title(),
             head.manifest().backbone.id
-        );
+        ));
     }
     let out = Out::at(&call.output)?;
     out.spares(&call.network)?;
@@ -47,7 +48,7 @@ pub fn run(call: &Quantize) -> Result<ExitCode> {
     let progress = Progress::on_terminal();
     let photos = Photos::load(&call.calibrate, &manifest.input, call.photos as usize, &progress)?;
     for (file, reason) in &photos.skipped {
-        eprintln!("arcticd: {}: {reason}; skipped", file.display());
+        terminal::complain(format_args!("{}: {reason}; skipped", terminal::line(file.display())));
     }
     let options = Options {
         methods: methods(call.method),
@@ -62,10 +63,10 @@ pub fn run(call: &Quantize) -> Result<ExitCode> {
     whole_file::write_bytes(&call.output, &quantized.onnx)?;
     whole_file::write_bytes(&out.manifest, text.as_bytes())?;
     if call.json {
-        println!("{}", serde_json::to_string(&quantized.report)?);
+        terminal::print(&serde_json::to_string(&quantized.report)?)?;
     } else {
-        println!("{}", quantized.report);
-        println!("{} and {} written", call.output.display(), out.manifest.display());
+        let files = [&call.output, &out.manifest].map(|path| terminal::line(path.display()));
+        terminal::print(&format!("{}\n{} written", quantized.report, files.join(" and ")))?;
     }
     Ok(if photos.skipped.is_empty() { ExitCode::Ok } else { ExitCode::SomeFailed })
 }
@@ -121,7 +122,8 @@ fn manifest(call: &Quantize, onnx: &[u8]) -> Result<BackboneManifest> {
         None => {
             let manifest = from_flags(call, onnx)?;
             if beside.is_file() {
-                eprintln!("arcticd: {} is not read: the flags say what the network wants", beside.display());
+                let beside = terminal::line(beside.display());
+                terminal::complain(format_args!("{beside} is not read: the flags say what the network wants"));
             }
             return Ok(manifest);
         }

@@ -133,7 +133,8 @@ fn work(classifier: &Classifier, todo: &Mutex<Receiver<Job>>, answers: &SyncSend
         let failed = |reason: String| {
             Answer::Failed(Failure::of_file(name.clone(), reason, Some(file.modified), Some(file.hash)))
         };
-        let answer = match classifier.classify(&file.bytes, &file.hash, &facts, OffsetDateTime::now_utc()) {
+        let look = classifier.classify(&file.bytes, &file.hash, &facts, OffsetDateTime::now_utc());
+        let answer = match look.classified {
             Ok(mut classified) => {
                 classified.detection.latency_ms = started.elapsed().as_millis() as u64;
                 // What was decoded has a format.

@@ -33,6 +33,7 @@ use crate::exit_code::ExitCode;
 use crate::frame::ContentHash;
 use crate::model::source::{self, Origin};
 use crate::quantize::Progress;
+use crate::terminal;
 use crate::whole_file;
 
 use card::Card;
@@ -123,7 +124,7 @@ pub fn run(config: &Config, call: &Replay) -> Result<ExitCode> {
     let stop = stopped_by_signals()?;
     let looked = look::at(&classifier, &call.directory, card, workers, &stop, &Progress::on_terminal());
     let mut findings = findings(&classifier, config.trap_name(), looked);
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(terminal::out());
     findings.events = events::group(
         &findings.looked.records,
         &findings.looked.common,
@@ -151,11 +152,11 @@ pub fn run(config: &Config, call: &Replay) -> Result<ExitCode> {
     }
     if let Some(path) = &call.megadetector {
         megadetector::write(path, &findings)?;
-        eprintln!("arcticd: MegaDetector results are in {}", path.display());
+        terminal::complain(format_args!("MegaDetector results are in {}", terminal::line(path.display())));
     }
     if let (Some(package), Some(folder)) = (package, &call.camtrap_dp) {
         package.write(&findings, &alerts, call.utc_offset)?;
-        eprintln!("arcticd: the Camtrap DP package is in {}", folder.display());
+        terminal::complain(format_args!("the Camtrap DP package is in {}", terminal::line(folder.display())));
     }
     let good = findings.looked.records.iter().map(|_| ExitCode::Ok);
     Ok(ExitCode::of_parts(good.chain(findings.looked.failures.iter().map(|_| ExitCode::Failure))))
@@ -175,16 +176,16 @@ fn classifier(config: &Config, call: &Replay, alerts: &Alerts) -> Result<Classif
     // Frames side by side keep all processors busy; threads within a frame would only add to that.
     let model = guarded("load", || source::model(&backbone, &head, 1))??;
     let classifier = Classifier::new(model, config.trap_name(), alerts, limits())?;
-    for warning in classifier.rules().warnings() {
-        eprintln!("arcticd: {warning}");
+    for warning in classifier.proven().rules().warnings() {
+        terminal::complain(warning);
     }
     Ok(classifier)
 }
 
 fn findings(classifier: &Classifier, trap: String, looked: Looked) -> Findings {
-    let model = classifier.model();
-    let (head, backbone) = (model.head().title(), model.backbone().manifest().id.clone());
-    let labels = &model.head().manifest().labels;
+    let judge = classifier.proven();
+    let (head, backbone) = (judge.head().title(), classifier.backbone().manifest().id.clone());
+    let labels = &judge.head().manifest().labels;
     Findings {
         looked,
         events: Events::default(),
@@ -193,7 +194,7 @@ fn findings(classifier: &Classifier, trap: String, looked: Looked) -> Findings {
         head,
         backbone,
         background: labels.iter().filter(|label| label.background).map(|label| label.name.clone()).collect(),
-        alerting: classifier.rules().alerting().map(|(label, threshold)| (label.to_owned(), threshold)).collect(),
+        alerting: judge.rules().alerting().map(|(label, threshold)| (label.to_owned(), threshold)).collect(),
     }
 }
 
@@ -217,21 +218,11 @@ fn stopped_by_signals() -> Result<Arc<AtomicBool>> {
                 if flag.swap(true, Ordering::Relaxed) {
                     std::process::exit(ExitCode::Failure as i32);
                 }
-                eprintln!("\narcticd: stopping after the frames in work; once more to stop at once");
+                // On a line of its own, below the progress.
+                let _ = writeln!(io::stderr());
+                terminal::complain("stopping after the frames in work; once more to stop at once");
             }
         });
     })?;
     Ok(stop)
-}
-
-/// A name on one line, whatever is in it: control characters are escaped.
-fn shown(name: &str) -> String {
-    name.chars().fold(String::with_capacity(name.len()), |mut text, letter| {
-        if letter.is_control() {
-            text.extend(letter.escape_default());
-        } else {
-            text.push(letter);
-        }
-        text
-    })
 }

@@ -8,8 +8,9 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
+use super::Findings;
 use super::record::{Clock, Record};
-use super::{Findings, shown};
+use crate::terminal::line;
 
 const MINUTE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]");
 const SECOND: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
@@ -20,7 +21,7 @@ const COPIES_NAMED: usize = 10;
 /// The whole story: events by camera, frames by label, what failed.
 pub fn write(out: &mut dyn Write, findings: &Findings, root: &Path) -> io::Result<()> {
     let records = &findings.looked.records;
-    writeln!(out, "{}", shown(&root.display().to_string()))?;
+    writeln!(out, "{}", line(root.display()))?;
     if let (Some(first), Some(last)) = (records.first(), records.last()) {
         writeln!(out, "{} frames, {} to {}", records.len(), time(first, MINUTE), time(last, MINUTE))?;
     }
@@ -42,7 +43,7 @@ pub fn write_short(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
         for copy in looked.copies.iter().take(COPIES_NAMED) {
             let record = records.get(&copy.of).map(|record| &*record.name);
             let original = record.or_else(|| failures.get(&copy.of).map(|failure| failure.name.as_str()));
-            writeln!(out, "  {} = {}", shown(&copy.name), shown(original.unwrap_or_default()))?;
+            writeln!(out, "  {} = {}", line(&copy.name), line(original.unwrap_or_default()))?;
         }
         if looked.copies.len() > COPIES_NAMED {
             writeln!(out, "  and {} more", looked.copies.len() - COPIES_NAMED)?;
@@ -51,12 +52,12 @@ pub fn write_short(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
     let partial: Vec<&Record> = looked.records.iter().filter(|record| record.partial).collect();
     if !partial.is_empty() {
         writeln!(out, "\n{} damaged, looked at as far as they go", partial.len())?;
-        partial.iter().try_for_each(|record| writeln!(out, "  {}", shown(&record.name)))?;
+        partial.iter().try_for_each(|record| writeln!(out, "  {}", line(&record.name)))?;
     }
     if !looked.failures.is_empty() {
         writeln!(out, "\n{} failed, nobody knows what is on them", looked.failures.len())?;
         for failure in &looked.failures {
-            writeln!(out, "  {}: {}", shown(&failure.name), shown(&failure.reason))?;
+            writeln!(out, "  {}: {}", line(&failure.name), line(&failure.reason))?;
         }
     }
     Ok(())
@@ -81,7 +82,7 @@ fn events(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
             words(&span.label),
             format!("{:.3}", best.confidence),
             frames,
-            format!("best {}", shown(&best.name)),
+            format!("best {}", line(&best.name)),
         ];
         cameras.entry(first.camera().unwrap_or_default()).or_default().push(row);
     }
@@ -92,7 +93,7 @@ fn events(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
         let plural = if rows.len() == 1 { "event" } else { "events" };
         match camera {
             "" => writeln!(out, "\n{} {plural}", rows.len())?,
-            name => writeln!(out, "\ncamera {}: {} {plural}", shown(name), rows.len())?,
+            name => writeln!(out, "\ncamera {}: {} {plural}", line(name), rows.len())?,
         }
         let mut widths = [0; 5];
         for row in &rows {

@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 
 use super::card::Card;
 use super::events::{self, Events};
+use super::look;
 use super::record::{Common, Record};
-use super::{look, shown};
 use crate::classifier::{Classified, Classifier};
 use crate::config::{Alerts, LocationPolicy};
 use crate::detect::Verdict;
@@ -60,7 +60,7 @@ fn classified(name: &str, at: i64, label: &str, confidence: f32, alert: bool) ->
         replayed: false,
     };
     let scores = Scores { labels: Vec::new(), novel: None, timing: Timing::default() };
-    Classified { detection, verdict, scores, at, partial: None, decode: Duration::ZERO }
+    Classified { detection, verdict, scores, at, partial: None, decode: Duration::ZERO, features: None }
 }
 
 /// Frames as name, seconds after [`DAY`], label, confidence and whether they alert.
@@ -195,9 +195,4 @@ fn folders_that_keep_deleted_or_hidden_pictures_are_not_searched() {
     assert_eq!(card.failures.len(), 1, "{:?}", card.failures);
     assert!(card.failures[0].reason.contains("CR2 raw"));
     assert_eq!(card.others, 3, "text, a Mac's shadow file, and the link");
-}
-
-#[test]
-fn a_name_is_shown_on_one_line() {
-    assert_eq!(shown("two\nlines \u{1b}[2J Björn.jpg"), "two\\nlines \\u{1b}[2J Björn.jpg");
 }

@@ -148,7 +148,8 @@ pub struct NoveltyFigures {
     pub threshold: f64,
     /// Share of known held-out photos that are called novel.
     pub false_novel: Share,
-    /// Area under the curve on classes that were left out of training, one at a time.
+    /// Area under the curve on classes that were left out of training, one at a time; on photos that had no part in the
+    /// choice of the method.
     pub auroc: Vec<(String, f64)>,
 }
 

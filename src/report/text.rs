@@ -53,7 +53,11 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
         if let Some((label, least)) = areas().min_by(|(_, a), (_, b)| a.total_cmp(b)) {
             let mean = areas().map(|(_, area)| area).sum::<f64>() / areas().count() as f64;
             let [mean, least] = [mean, *least].map(probability);
-            writeln!(text, "  AUROC of labels left out of training: {mean} on average, at least {least} ({label}).")?;
+            writeln!(
+                text,
+                "  AUROC of labels left out, on photos that did not choose the method: {mean} on average, at least {least} \
+                 ({label})."
+            )?;
         }
     }
     for note in report.notes.iter().take(NOTES) {

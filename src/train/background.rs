@@ -7,6 +7,9 @@ use std::path::PathBuf;
 
 use super::rows::{Dataset, Rows};
 
+/// Label of the packaged background.
+pub const LABEL: &str = "other";
+
 const MAGIC: &[u8; 8] = b"ARCTICBG";
 const FORMAT: u32 = 1;
 const HEADER: usize = 8 + 4 + 32 + 4 + 4 + 4 + 4;

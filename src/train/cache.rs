@@ -15,6 +15,7 @@ use super::views;
 use crate::frame::ContentHash;
 use crate::model::Backbone;
 use crate::model::integer::By;
+use crate::terminal;
 
 /// Bytes that all entries may take, and that one run may add.
 const MAX_BYTES: u64 = 2 << 30;
@@ -86,7 +87,8 @@ impl Cache {
         if let Err(error) = write(&path, &bytes)
             && !self.warned.swap(true, Ordering::Relaxed)
         {
-            eprintln!("arcticd: {}: {error}; features are not kept for the next run", path.display());
+            let path = terminal::line(path.display());
+            terminal::complain(format_args!("{path}: {error}; features are not kept for the next run"));
         }
     }
 

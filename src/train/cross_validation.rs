@@ -15,7 +15,7 @@ pub(super) struct Split {
 }
 
 /// Divides the dataset into `wanted` folds, or fewer where a class has fewer groups: near-duplicates, or, where these are
-/// too few, copies ([`Dataset::groups`]).
+/// all one, copies ([`Dataset::groups`]).
 ///
 /// # Errors
 /// [`FitError::TooFewPhotos`] if a class has less than two of them: nothing could be held out.
@@ -23,7 +23,7 @@ pub(super) fn splits(dataset: &Dataset, wanted: usize, seed: u64) -> Result<Vec<
     // A group is of the class of the first row met, should a photo and its double be labelled differently.
     let mut class_of = vec![None; dataset.photos.len()];
     let mut photos_of = vec![0_usize; dataset.photos.len()];
-    let (groups, _) = dataset.groups(wanted);
+    let (groups, _) = dataset.groups();
     let group = |row: usize| dataset.photo.get(row).and_then(|photo| groups.get(*photo)).copied().unwrap_or(0);
     for (row, class) in dataset.class.iter().enumerate() {
         let group = group(row);
@@ -97,7 +97,7 @@ mod tests {
         dataset.cluster[..15].fill(0);
         dataset.copies[4] = 3;
         (15..30).for_each(|photo| dataset.cluster[photo] = photo / 3 * 3);
-        assert_eq!(dataset.groups(5).1, [0]);
+        assert_eq!(dataset.groups().1, [0]);
         let splits = splits(&dataset, 5, 3).unwrap();
         assert_eq!(splits.len(), 5);
         for split in splits {
@@ -111,6 +111,27 @@ mod tests {
                 photos.iter().filter(|photo| **photo >= 15).map(|photo| photo / 3).collect()
             };
             assert!(groups(&train).is_disjoint(&groups(&held_out)), "near-duplicates are parted only where they must");
+        }
+    }
+
+    #[test]
+    fn two_near_duplicate_groups_make_two_folds_and_are_never_parted() {
+        for groups in [2, 3, 4] {
+            let mut dataset = testing::blobs(2, 24, 3, 2, 1);
+            // The first label's groups are of 3, 3, .. and all the rest; the other label's photos are all unlike.
+            (0..24).for_each(|photo| dataset.cluster[photo] = (photo / 3).min(groups - 1) * 3);
+            let splits = splits(&dataset, 5, 3).unwrap();
+            assert_eq!((splits.len(), dataset.groups().1), (groups, vec![]));
+            for split in splits {
+                let clusters = |rows: &[usize]| -> std::collections::HashSet<usize> {
+                    rows.iter().map(|row| dataset.cluster[dataset.photo[*row]]).collect()
+                };
+                assert!(clusters(&split.train).is_disjoint(&clusters(&split.held_out)));
+                for (class, part) in [(0, &split.train), (0, &split.held_out), (1, &split.train), (1, &split.held_out)]
+                {
+                    assert!(part.iter().any(|row| dataset.class[*row] == class), "label {class} is on both sides");
+                }
+            }
         }
     }
 

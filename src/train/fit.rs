@@ -1,5 +1,7 @@
 //! A head from feature rows: layers, temperature, threshold, novelty.
 
+use std::collections::BTreeSet;
+
 use ndarray::Axis;
 
 use super::calibrate::temperature;
@@ -161,10 +163,8 @@ pub fn fit(dataset: &Dataset, options: &FitOptions, progress: Progress) -> Resul
     let alerts = alerts(dataset, options)?;
     let mut notes = Vec::new();
     let splits = splits(dataset, options.folds as usize, options.seed)?;
-    if splits.len() < options.folds as usize {
-        notes.push(format!("cross-validation in {} folds: a label has no more photos", splits.len()));
-    }
-    notes.extend(alike(dataset, options.folds as usize));
+    notes.extend(few_folds(dataset, splits.len(), options.folds as usize));
+    notes.extend(alike(dataset));
     let plain: Vec<usize> = (0..dataset.class.len()).filter(|row| dataset.plain[*row]).collect();
     let all_rows = matches!(options.layers, Layers::Linear);
     // Views tell the layers more, but novelty is about photos as they are: a space of these alone will do.
@@ -287,13 +287,33 @@ fn check(dataset: &Dataset) -> Result<(), FitError> {
     Ok(())
 }
 
+/// Says why there are fewer folds than wanted: which labels have no more photos to hold out.
+fn few_folds(dataset: &Dataset, folds: usize, wanted: usize) -> Option<String> {
+    let (groups, _) = dataset.groups();
+    let mut groups_of = vec![BTreeSet::new(); dataset.labels.len()];
+    for (class, photo) in dataset.class.iter().zip(&dataset.photo) {
+        if let (Some(own), Some(group)) = (groups_of.get_mut(*class), groups.get(*photo)) {
+            own.insert(group);
+        }
+    }
+    let few = dataset.labels.iter().zip(&groups_of).filter(|(_, own)| own.len() <= folds);
+    let few: Vec<&str> = few.map(|(label, _)| label.as_str()).collect();
+    (folds < wanted).then(|| {
+        format!(
+            "cross-validation in {folds} folds instead of {wanted}: so many photos unlike each other are there of {}; \
+             near-duplicates are held out together",
+            few.join(", ")
+        )
+    })
+}
+
 /// Says which labels' figures flatter, because near-duplicates had to be held out from each other.
-fn alike(dataset: &Dataset, folds: usize) -> Option<String> {
-    let (_, parted) = dataset.groups(folds);
+fn alike(dataset: &Dataset) -> Option<String> {
+    let (_, parted) = dataset.groups();
     let labels: Vec<&str> = parted.iter().filter_map(|class| dataset.labels.get(*class)).map(String::as_str).collect();
     (!labels.is_empty()).then(|| {
         format!(
-            "nearly all photos of {} look alike, as a fixed camera's do: they were held out from their own \
+            "all photos of {} look alike, as a fixed camera's do: they were held out from their own \
              near-duplicates, and the figures flatter; test on photos of another place or season",
             labels.join(", ")
         )

@@ -154,9 +154,17 @@ fn photos_of_one_fixed_camera_make_a_head_and_a_note() {
     let outcome = fitted(&dataset, &FitOptions { folds: 5, ..options(Layers::Linear) });
     assert_eq!((outcome.folds, outcome.held_out.len()), (5, 30));
     assert!(outcome.notes.iter().any(|note| note.contains("class_0, class_1 look alike")), "{:?}", outcome.notes);
+    // Two places: no photo is held out from its near-duplicates, at the price of folds.
+    dataset.cluster[5..15].fill(5);
+    dataset.cluster[20..].fill(20);
+    let outcome = fitted(&dataset, &FitOptions { folds: 5, ..options(Layers::Linear) });
+    assert_eq!((outcome.folds, outcome.held_out.len()), (2, 30));
+    assert!(!outcome.notes.iter().any(|note| note.contains("look alike")), "{:?}", outcome.notes);
+    let told = |note: &String| note.contains("in 2 folds instead of 5") && note.contains("of class_0, class_1;");
+    assert!(outcome.notes.iter().any(told), "{:?}", outcome.notes);
     dataset.cluster = dataset.copies.clone();
     let outcome = fitted(&dataset, &options(Layers::Linear));
-    assert!(!outcome.notes.iter().any(|note| note.contains("alike")), "{:?}", outcome.notes);
+    assert!(!outcome.notes.iter().any(|note| note.contains("alike") || note.contains("folds")), "{:?}", outcome.notes);
 }
 
 #[test]

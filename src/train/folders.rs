@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::background;
 use crate::model::{HeadManifest, Label, is_background, is_label};
 use crate::photos::{self, ListError, Listing};
 
@@ -104,8 +105,11 @@ pub struct Labelled {
 pub struct Folders {
     /// To train on.
     pub train: Labelled,
-    /// To test on; its labels are those of `train`.
+    /// To test on; its labels are those of `train` and, with `untrained_background`, its own behind them.
     pub test: Option<Labelled>,
+    /// A folder of background to test on where there is none to train on. Its label in `test` is
+    /// [`background::LABEL`](super::background::LABEL), which something must stand in for in training.
+    pub untrained_background: Option<PathBuf>,
     /// Folders of labels without a `train` folder around them: [`Features::split`](super::Features::split) makes a test
     /// part of them.
     pub one_level: bool,
@@ -124,20 +128,25 @@ impl Folders {
             if part("test").is_some_and(|path| holds_folders(path)) {
                 return Err(FoldersError::NoTraining { path: folder.to_owned() });
             }
-            return Ok(Self { train: labels_to_train(folder, listing)?, test: None, one_level: true });
+            return Ok(Self { train: labels_to_train(folder, listing)?, one_level: true, ..Self::default() });
         };
-        let mut folders = Self { train: labels_to_train(train, Listing::of(train)?)?, test: None, one_level: false };
+        let mut folders = Self { train: labels_to_train(train, Listing::of(train)?)?, ..Self::default() };
         let beside = listing.folders.iter().filter(|path| *path != train && !is_named(path, "test"));
         folders.train.ignored.extend(beside.cloned().chain(listing.photos.iter().cloned()));
         if let Some(test) = part("test") {
-            let labels = &folders.train.labels;
+            let listing = Listing::of(test)?;
+            let trained = &folders.train.labels;
+            folders.untrained_background = background_of(&listing, trained)?;
+            let own = folders.untrained_background.as_ref().map(|_| background::LABEL.to_owned());
+            let labels: Vec<String> = trained.iter().cloned().chain(own.clone()).collect();
             let known = |path: &Path, label: &str| {
+                let named = own.as_deref().filter(|_| is_background(label)).unwrap_or(label);
                 labels
                     .iter()
-                    .position(|known| known == label)
-                    .ok_or_else(|| FoldersError::NotTrained { path: path.to_owned(), known: labels.join(", ") })
+                    .position(|known| known == named)
+                    .ok_or_else(|| FoldersError::NotTrained { path: path.to_owned(), known: trained.join(", ") })
             };
-            folders.test = Some(labelled(test, Listing::of(test)?, labels, known)?);
+            folders.test = Some(labelled(test, listing, &labels, known)?);
         }
         Ok(folders)
     }
@@ -189,6 +198,19 @@ impl Labelled {
         }
         counts
     }
+}
+
+/// The first folder of background photos that is listed, if none of the labels trained is background.
+fn background_of(test: &Listing, trained: &[String]) -> Result<Option<PathBuf>, FoldersError> {
+    if trained.iter().any(|label| is_background(label)) {
+        return Ok(None);
+    }
+    for path in test.folders.iter().filter(|path| label_of(path).is_ok_and(|label| is_background(&label))) {
+        if !photos::find(path)?.is_empty() {
+            return Ok(Some(path.clone()));
+        }
+    }
+    Ok(None)
 }
 
 fn labels_to_train(folder: &Path, listing: Listing) -> Result<Labelled, FoldersError> {

@@ -54,6 +54,27 @@ fn the_tutorials_layout_is_read_with_its_test_part() {
 }
 
 #[test]
+fn a_background_to_test_on_needs_none_to_train_on() {
+    let folders =
+        read(&["train/fox/a.jpg", "train/walrus/b.jpg", "test/Empty/c.jpg", "test/other/d.jpg", "test/walrus/e.jpg"]);
+    let folders = folders.unwrap();
+    assert_eq!(folders.train.labels, ["fox", "walrus"]);
+    let test = folders.test.unwrap();
+    assert_eq!((test.labels, test.class), (["fox", "walrus", "other"].map(str::to_owned).to_vec(), vec![1, 2, 2]));
+    assert!(folders.untrained_background.unwrap().ends_with("test/Empty"));
+    // An empty folder of it asks for nothing, and one to train on is the label of the test's.
+    for files in [
+        &["train/fox/a.jpg", "train/walrus/b.jpg", "test/fox/c.jpg", "test/other/"],
+        &["train/fox/a.jpg", "train/other/b.jpg", "test/fox/c.jpg", "test/other/d.jpg"],
+    ] {
+        let folders = read(files).unwrap();
+        assert_eq!((folders.test.unwrap().labels, folders.untrained_background), (folders.train.labels, None));
+    }
+    let error = refused(&["train/fox/a.jpg", "train/empty/b.jpg", "test/other/c.jpg"]);
+    assert!(error.contains("/test/other: no such label") && error.contains("empty, fox"), "{error}");
+}
+
+#[test]
 fn one_level_of_labels_is_to_be_split_later() {
     let folders =
         read(&["walrus/a.jpg", "other/b.jpg", "other/deep/c.jpg", "stray.jpg", "unused/", "notes.txt"]).unwrap();

@@ -42,5 +42,6 @@ pub use cache::Cache;
 pub use features::{Extractor, Features, bytes_needed};
 pub use fit::{FitError, FitOptions, Outcome, Progress, fit};
 pub use folders::{Folders, FoldersError, Labelled};
+pub(crate) use operating_point::threshold_at;
 pub use options::{FalseAlerts, Goal, Layers};
 pub use rows::{Dataset, Rows};

@@ -56,6 +56,13 @@ pub(super) fn choose(label: &str, scored: &[Scored], goal: Goal) -> OperatingPoi
     }
 }
 
+/// The threshold of `label` at which no more than a `share` (0 to 1) of the frames without it alert. `scores`: probability
+/// of the label, and whether it is on the frame.
+pub(crate) fn threshold_at(label: &str, scores: impl Iterator<Item = (f32, bool)>, share: f64) -> f64 {
+    let scored = scores.map(|(score, positive)| Scored { score, positive, plain: true });
+    choose(label, &scored.collect::<Vec<_>>(), Goal::MaxFalseAlerts(share)).threshold
+}
+
 /// Said of a goal that no threshold reaches.
 const MISSED: &str = ", which no threshold reaches";
 

@@ -102,9 +102,9 @@ impl Dataset {
     /// Groups that a split may not part: for each photo the first of its group, and the labels (places) whose
     /// near-duplicates are parted nevertheless.
     ///
-    /// These are the labels with fewer than `least` groups of near-duplicates, a fixed camera's as a rule: nearly all
-    /// its frames are alike, and joined they would leave nothing to hold out. Only copies of them stay together.
-    pub(super) fn groups(&self, least: usize) -> (Vec<usize>, Vec<usize>) {
+    /// These are the labels with one group of near-duplicates, a fixed camera's as a rule: all its frames are alike, and
+    /// joined they would leave nothing to hold out. Only copies of them stay together.
+    pub(super) fn groups(&self) -> (Vec<usize>, Vec<usize>) {
         let mut class_of = vec![None; self.photos.len()];
         for (photo, class) in self.photo.iter().zip(&self.class) {
             if let Some(slot) = class_of.get_mut(*photo) {
@@ -119,7 +119,7 @@ impl Dataset {
         let parted: Vec<usize> = (0..self.labels.len())
             .filter(|class| {
                 let joined = count(&self.cluster, *class);
-                joined < least.max(2) && count(&self.copies, *class) > joined
+                joined < 2 && count(&self.copies, *class) > joined
             })
             .collect();
         let group = |(photo, class): (usize, &Option<usize>)| match class {

@@ -68,7 +68,7 @@ impl Features {
             }
         }
         let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (photo, first) in data.groups(2).0.iter().enumerate() {
+        for (photo, first) in data.groups().0.iter().enumerate() {
             groups.entry(*first).or_default().push(photo);
         }
         let mut by_class: BTreeMap<usize, Vec<Group>> = BTreeMap::new();

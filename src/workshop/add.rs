@@ -50,7 +50,10 @@ pub fn run(call: &Add) -> Result<ExitCode> {
     whole_file::write_bytes(&out.manifest, described.text.as_bytes())?;
     // Names of nodes are those of whoever made the network.
     let mut words: Vec<String> = described.words.iter().map(|sentence| terminal::plain(sentence)).collect();
-    words.push(format!("{} written; set [model] backbone to it, and train a head on it", out.manifest.display()));
+    words.push(format!(
+        "{} written; set [model] backbone to it, and train a head on it",
+        terminal::line(out.manifest.display())
+    ));
     terminal::print(&words.join("\n"))?;
     Ok(ExitCode::Ok)
 }

@@ -13,6 +13,7 @@ use super::backbone;
 use crate::exit_code::ExitCode;
 use crate::frame::Pixels;
 use crate::model::Backbone;
+use crate::terminal;
 
 /// Times are medians in milliseconds, one thread, from pixels of the input's size to features.
 #[derive(Debug, Serialize)]
@@ -66,7 +67,7 @@ pub fn run(path: Option<&Path>, rounds: usize, json: bool) -> Result<ExitCode> {
         rss_mb,
         cold_start_ms,
     };
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out();
     let printed =
         if json { serde_json::to_writer(&mut out, &report).map_err(io::Error::from) } else { print(&mut out, &report) };
     printed.and_then(|()| writeln!(out)).context("standard output")?;

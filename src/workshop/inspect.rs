@@ -11,6 +11,7 @@ use super::backbone;
 use crate::exit_code::ExitCode;
 use crate::model::Backbone;
 use crate::model::integer::{By, Placement};
+use crate::terminal;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -23,10 +24,10 @@ struct Report<'a> {
 /// Prints where each node of the backbone at `path` (the built-in one without) is computed.
 ///
 /// # Errors
-/// The backbone can't be loaded, or standard output is gone.
+/// The backbone can't be loaded, or the disk behind standard output is full.
 pub fn run(path: Option<&Path>, json: bool) -> Result<ExitCode> {
     let backbone = backbone(path, false)?;
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out();
     let printed = if json { print_json(&mut out, &backbone) } else { print(&mut out, &backbone) };
     printed.and_then(|()| out.flush()).context("standard output")?;
     Ok(ExitCode::Ok)
@@ -62,6 +63,7 @@ fn print(out: &mut impl Write, backbone: &Backbone) -> io::Result<()> {
             By::Tract { reason } => (format!("tract, f32: {reason}"), "tract"),
         };
         *counts.entry(kind).or_default() += 1;
+        let (node, op, place) = (terminal::line(node), terminal::line(op), terminal::line(place));
         writeln!(out, "{node:width$}  {op:20}  {place}")?;
     }
     let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();

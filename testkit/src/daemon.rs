@@ -241,6 +241,11 @@ impl Daemon {
         self.signal(Signal::TERM)
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
     /// Waits for its end without asking for it, and returns its exit code.
     ///
     /// # Errors

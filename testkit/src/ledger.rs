@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, Params, Row};
 
 use crate::wait_until;
 
-const FRAMES: &str = "SELECT lower(hex(frames.hash)), frames.name, reason, label, confidence, alert FROM frames";
+const FRAMES: &str = "SELECT lower(hex(frames.hash)), frames.name, reason, label, confidence, alert, head FROM frames";
 
 /// A view of the journal in one state directory.
 #[derive(Debug, Clone)]
@@ -31,6 +31,23 @@ pub struct FrameEntry {
     pub confidence: Option<f32>,
     /// Whether it alerted.
     pub alert: bool,
+    /// Name and version of the head that decided.
+    pub head: Option<String>,
+}
+
+/// A step that a head took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadStep {
+    /// Which step, as the trap says it on `head/state`.
+    pub step: String,
+    /// sha256 of the head's manifest, hex; none for a head that was not pushed.
+    pub manifest: Option<String>,
+    /// Name and version.
+    pub head: String,
+    /// Its sequence.
+    pub sequence: u64,
+    /// Why, where there is something to say.
+    pub reason: Option<String>,
 }
 
 /// What became of one message.
@@ -73,6 +90,23 @@ impl Ledger {
     pub fn messages(&self) -> Result<Vec<MessageEntry>> {
         self.rows("SELECT seq, id, state FROM messages ORDER BY seq", [], |row| {
             Ok(MessageEntry { seq: row.get::<_, i64>(0)? as u64, id: row.get(1)?, state: row.get(2)? })
+        })
+    }
+
+    /// The steps that heads took, the first first.
+    ///
+    /// # Errors
+    /// The journal can't be read.
+    pub fn heads(&self) -> Result<Vec<HeadStep>> {
+        let query = "SELECT step, manifest, name || ' ' || version, sequence, reason FROM heads ORDER BY id";
+        self.rows(query, [], |row| {
+            Ok(HeadStep {
+                step: row.get(0)?,
+                manifest: row.get(1)?,
+                head: row.get(2)?,
+                sequence: row.get::<_, i64>(3)? as u64,
+                reason: row.get(4)?,
+            })
         })
     }
 
@@ -128,5 +162,6 @@ fn frame(row: &Row) -> rusqlite::Result<FrameEntry> {
         label: row.get(3)?,
         confidence: row.get(4)?,
         alert: row.get(5)?,
+        head: row.get(6)?,
     })
 }

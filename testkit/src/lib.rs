@@ -8,6 +8,7 @@
 //! * [`subscriber`] is an MQTT client from outside, over TCP.
 //! * [`daemon`] is the real binary as a child process, in a temporary world of its own.
 //! * [`ledger`] reads what a daemon's journal says: every frame's verdict, every message's fate.
+//! * [`mutate`] makes what an attacker or a bad line might of a head on its way.
 //! * [`certificates`] makes a certificate authority with a server's and a client's certificate.
 //!
 //! Everything started here ends when its value is dropped, and every wait has an end.
@@ -17,6 +18,7 @@ pub mod certificates;
 pub mod daemon;
 pub mod head;
 pub mod ledger;
+pub mod mutate;
 pub mod networks;
 pub mod scenes;
 pub mod subscriber;

@@ -211,6 +211,14 @@ impl Subscriber {
         })
     }
 
+    /// Publishes (QoS 1) over the same connection; it need not have arrived when this returns.
+    ///
+    /// # Errors
+    /// The client has ended.
+    pub fn publish(&self, topic: &str, retain: bool, payload: &[u8]) -> Result<()> {
+        Ok(self.client.publish(topic, QoS::AtLeastOnce, retain, payload)?)
+    }
+
     /// Waits until it has subscribed `times` times: once at the start, and again after each reconnection.
     ///
     /// # Errors

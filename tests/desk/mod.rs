@@ -227,7 +227,9 @@ pub fn report(name: &str, groups: &[&str]) -> Report {
         previous: None,
         floor: 0,
         offer: None,
+        decided: Vec::new(),
         refused: Refusals::default(),
+        local: Default::default(),
     }
 }
 
@@ -299,6 +301,7 @@ impl Reception {
                     head.open_unverified().unwrap().read(bundle::Limits::RECEIVED).unwrap().manifest().clone();
                 self.decide(id, &manifest, (0, 0));
             }
+            Content::Ask(_) => {}
             Content::Offer => {
                 let offer = Offer::decode(payload).unwrap();
                 if self.offer.as_ref() == Some(&offer) {

@@ -1,6 +1,11 @@
 //! What the integration tests share: the binary, a head for rendered scenes, and how messages are read.
 #![allow(dead_code)] // Each test program uses its own part of it.
 
+pub mod acceptor;
+pub mod heads;
+pub mod linked;
+pub mod wire;
+
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The project's daily commands, as `cargo xtask <command>`.
 
+mod thin_link;
+
 use std::env;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -15,6 +17,11 @@ Usage: cargo xtask <COMMAND>
   man [DIR]            write the man pages (default: target/man)
   completions [DIR]    write the shell completions (default: target/completions)
   background PHOTOS    write models/default/background.bin from photos without the animals
+  mutate [--count N] [--seed N]
+                       N mutations (default: 10000) of heads and their transfer against the real acceptor
+  corpus               write the corpora that fuzzing begins with, see fuzz/README.md
+  thinlink [--rate 2kbit] [--loss 0.1] [--labels 2] [--keep-alive SECONDS]
+                       a head over a link that is slow and loses packets; needs root, iproute2 and iptables
   ci                   what a merge needs: formatting, lints, tests";
 
 fn main() -> ExitCode {
@@ -37,6 +44,11 @@ fn run() -> Result<()> {
             cargo(&[&["run", "--quiet", "--locked", "--example", "generate", "--"], &arguments[..]].concat())?;
         }
         ["ci"] => ci()?,
+        ["corpus"] => {
+            cargo(&["run", "--quiet", "--locked", "--example", "corpus", "--", "fuzz/corpus"])?;
+        }
+        ["mutate", ..] => mutate(&arguments[1..])?,
+        ["thinlink", ..] => thin_link::run(&arguments[1..])?,
         _ => bail!("no such command: {}\n\n{HELP}", arguments.join(" ")),
     }
     Ok(())
@@ -48,10 +60,34 @@ fn ci() -> Result<()> {
     cargo(&["test", "--locked", "--workspace"])
 }
 
+fn mutate(arguments: &[&str]) -> Result<()> {
+    let (mut count, mut seed) = ("10000", "1");
+    for pair in arguments.chunks(2) {
+        match pair {
+            ["--count", number] => count = number,
+            ["--seed", number] => seed = number,
+            other => bail!("mutate does not know {}", other.join(" ")),
+        }
+    }
+    println!("{count} mutations, seed {seed}");
+    let variables = [("ARCTICD_MUTATIONS", count), ("ARCTICD_MUTATION_SEED", seed)];
+    let test = ["test", "--locked", "--test", "head_mutations", "--", "--nocapture", "--test-threads", "1"];
+    cargo_with(&test, &variables)
+}
+
 fn cargo(arguments: &[&str]) -> Result<()> {
+    cargo_with(arguments, &[])
+}
+
+fn cargo_with(arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
     println!("cargo {}", arguments.join(" "));
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).args(arguments).current_dir(root()).status().context("cannot start cargo")?;
+    let status = Command::new(cargo)
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .current_dir(root())
+        .status()
+        .context("cannot start cargo")?;
     ensure!(status.success(), "cargo {} failed", arguments.join(" "));
     Ok(())
 }

@@ -11,8 +11,9 @@ use super::table::DEPLOYMENTS;
 use crate::config::{Alerts, LocationPolicy};
 use crate::detection::Location;
 use crate::pipeline::camera;
+use crate::replay::Findings;
 use crate::replay::record::Clock;
-use crate::replay::{Findings, shown};
+use crate::terminal::line;
 
 /// Metres in a degree of latitude (the earth's mean circumference, 40,030 km, by 360).
 const METRES_A_DEGREE: f64 = 111_195.0;
@@ -79,11 +80,11 @@ impl Deployments {
                 bail!(
                     "no position is known for {}: Camtrap DP demands one of each camera; give it with `--location \
                      LAT,LON` or as alerts.location",
-                    camera.as_deref().map_or("the card".to_owned(), |name| format!("camera {}", shown(name)))
+                    camera.as_deref().map_or("the card".to_owned(), |name| format!("camera {}", line(name)))
                 );
             };
             let Some((start, end)) = draft.camera.or(draft.file) else { continue };
-            let name = camera.as_deref().map(|name| format!("-{}", shown(name))).unwrap_or_default();
+            let name = camera.as_deref().map(|name| format!("-{}", line(name))).unwrap_or_default();
             let id = format!("{}{name}-{}", findings.trap, start.date());
             let (doubtful_times, frames) = (draft.doubtful_times, draft.frames);
             deployments.insert(camera, Deployment { id, location, start, end, doubtful_times, frames });
@@ -108,7 +109,7 @@ impl Deployments {
     pub fn write(&self, path: &Path) -> Result<()> {
         DEPLOYMENTS.write(path, |out| {
             for (camera, it) in &self.0 {
-                let name = camera.as_deref().map(shown).unwrap_or_default();
+                let name = camera.as_deref().map(line).unwrap_or_default();
                 let uncertainty = uncertainty(&it.location).map(|metres| metres.to_string()).unwrap_or_default();
                 out.row(&[
                     ("deploymentID", &it.id),

@@ -78,7 +78,7 @@ pub fn novelty(novelty: Option<&NoveltyFigures>) -> Markup {
     let caption = html! {
         "Novel is what scores above " (short(novelty.threshold)) " by the method " (novelty.method) "."
         @if !novelty.auroc.is_empty() {
-            " Bars: AUROC when the label was left out of training and then met; their left end is chance (0.5), the right one is perfect (1)."
+            " Bars: AUROC when the label was left out of training and then met, on photos that had no part in the choice of the method; their left end is chance (0.5), the right one is perfect (1)."
         }
     };
     card(title, drawing, caption)

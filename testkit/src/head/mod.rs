@@ -4,6 +4,8 @@
 //! It knows nothing of photographs. It exists so that a demo and the tests have a head whose every score comes from
 //! inference, whatever backbone is built in.
 
+pub mod signed;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

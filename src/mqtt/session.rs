@@ -1,0 +1,370 @@
+//! One living connection: drains the outbox under a window, pairs acknowledgements, passes messages and orders between
+//! broker and acceptor, and ends in peace when asked to.
+
+use std::future::pending;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Outgoing, Packet, QoS, StateError};
+use tokio::sync::watch;
+use tokio::task::block_in_place;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::flight::{Flight, Sent};
+use super::hearing::Cause;
+use super::intake::Intake;
+use super::link::{Link, explain};
+use crate::accept::Order;
+use crate::health;
+use crate::journal::{JournalError, Message};
+
+/// How long a clean stop may take to send what is queued.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long `stopped` may then take to be acknowledged.
+const PART: Duration = Duration::from_secs(2);
+/// How long the disconnect may then take to be written.
+const LEAVE: Duration = Duration::from_secs(1);
+/// How long an acknowledgement may wait to be noted together with others.
+const ACK_GATHER: Duration = Duration::from_millis(50);
+/// A link on which nothing was acknowledged for this long counts as down: what is queued meanwhile arrives late.
+const STALLED: Duration = Duration::from_secs(10);
+/// A broker that answers pings but acknowledges nothing for this long is given up.
+const STUCK: Duration = Duration::from_secs(120);
+/// A connection that lived this long was not a failure.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// How a connection ended.
+pub(super) enum End {
+    /// As asked.
+    Stopped,
+    /// By itself, to listen to head topics again.
+    Renewed,
+    /// The connection broke; `worked` if something was acknowledged, `lasted` if it lived for a while.
+    Lost { error: String, worked: bool, lasted: bool, cause: Cause },
+}
+
+impl End {
+    /// There was no connection.
+    pub(super) fn unconnected(error: &ConnectionError) -> Self {
+        // A broker may send what it kept before anything was asked, even beside its first word.
+        let cause = too_large(error).map_or(Cause::Other { lasted: false }, Cause::TooLarge);
+        Self::Lost { error: explain(error), worked: false, lasted: false, cause }
+    }
+}
+
+/// One living connection.
+pub(super) struct Session<'a> {
+    link: &'a mut Link,
+    client: AsyncClient,
+    flight: Flight,
+    phase: Phase,
+    since: Instant,
+    // The last acknowledgement, or the last moment when none was owed.
+    progress: Instant,
+    // The last packet of any kind.
+    heard: Instant,
+    acknowledged_any: bool,
+    // None: it listens to the head topics. At this moment it ends, for one that does.
+    deaf_until: Option<Instant>,
+    renewing: bool,
+}
+
+/// How far a clean stop has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Sending what is queued.
+    Draining(Instant),
+    /// `stopped` is under way.
+    Parting(Instant),
+    /// The disconnect is under way.
+    Leaving(Instant),
+    Over,
+}
+
+impl<'a> Session<'a> {
+    /// Over a connection that stands; `deaf_until` as in [`Hearing`](super::hearing::Hearing).
+    pub(super) fn new(link: &'a mut Link, client: AsyncClient, deaf_until: Option<Instant>) -> Self {
+        let now = Instant::now();
+        Self {
+            link,
+            client,
+            flight: Flight::default(),
+            phase: Phase::Running,
+            since: now,
+            progress: now,
+            heard: now,
+            acknowledged_any: false,
+            deaf_until,
+            renewing: false,
+        }
+    }
+
+    /// Lives until it breaks, or `stop` turns true and what is queued is sent.
+    pub(super) async fn run(&mut self, events: &mut EventLoop, stop: &mut watch::Receiver<bool>) -> End {
+        let mut health = interval(self.link.health_every);
+        health.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let filled = self.link.outbox_filled.clone();
+        self.send("availability", true, b"online".to_vec(), Sent::Other);
+        loop {
+            // The poll future is never dropped half-way: rumqttc may be in the middle of a write.
+            let mut poll = pin!(events.poll());
+            let event = loop {
+                self.pump();
+                self.fill();
+                self.advance();
+                if self.phase == Phase::Over {
+                    return self.ended();
+                }
+                let gathering = self.flight.waiting_acknowledgements() > 0;
+                let stopping = self.phase != Phase::Running;
+                let owed = self.flight.under_way() > 0;
+                let stalled = owed && self.progress.elapsed() >= STALLED;
+                self.link.status.set_link(if stalled { health::Link::Down } else { health::Link::Up });
+                tokio::select! {
+                    event = &mut poll => break event,
+                    () = filled.notified() => {}
+                    () = sleep(ACK_GATHER), if gathering || stopping => self.note_acknowledgements(),
+                    () = sleep(until(self.progress, STALLED)), if owed && !stalled => {}
+                    () = sleep(until(self.progress, STUCK)), if owed && !stopping => {
+                        return self.lost(format!("no acknowledgement for {} s", STUCK.as_secs()), self.silence());
+                    }
+                    () = at(self.deaf_until), if !stopping => self.renew(),
+                    order = next_order(&mut self.link.intake) => {
+                        if let Some(intake) = &mut self.link.intake {
+                            intake.obey(order);
+                        }
+                    }
+                    _ = health.tick(), if !stopping => {
+                        self.send_health();
+                        self.look_after_intake();
+                    }
+                    _ = stop.changed(), if !stopping => self.phase = Phase::Draining(Instant::now()),
+                }
+            };
+            match event {
+                Ok(event) => self.handle(&event),
+                Err(error) => {
+                    self.note_acknowledgements();
+                    let cause = match (too_large(&error), &error) {
+                        (Some(bytes), _) => Cause::TooLarge(bytes),
+                        (
+                            None,
+                            ConnectionError::MqttState(StateError::AwaitPingResp | StateError::CollisionTimeout),
+                        ) => self.silence(),
+                        (None, _) => self.other(),
+                    };
+                    if let Phase::Draining(_) = self.phase {
+                        tracing::warn!(
+                            "the broker left before everything was sent: {error}; it is sent at the next start"
+                        );
+                    }
+                    let running = self.phase == Phase::Running;
+                    return if running { self.lost(explain(&error), cause) } else { self.ended() };
+                }
+            }
+        }
+    }
+
+    /// Moves a clean stop on.
+    fn advance(&mut self) {
+        match self.phase {
+            Phase::Draining(since) if self.flight.under_way() == 0 || since.elapsed() > DRAIN => {
+                self.note_acknowledgements();
+                self.send("availability", true, b"stopped".to_vec(), Sent::Farewell);
+                self.phase = Phase::Parting(Instant::now());
+            }
+            Phase::Parting(since) if since.elapsed() > PART => self.leave(),
+            Phase::Leaving(since) if since.elapsed() > LEAVE => self.phase = Phase::Over,
+            _ => {}
+        }
+    }
+
+    /// Disconnects, so that the broker does not publish the last will.
+    fn leave(&mut self) {
+        self.phase = match self.client.try_disconnect() {
+            Ok(()) => Phase::Leaving(Instant::now()),
+            Err(_) => Phase::Over,
+        };
+    }
+
+    /// Ends, so that the next connection listens to head topics again.
+    fn renew(&mut self) {
+        tracing::info!("connecting anew, to listen to the head topics again");
+        self.renewing = true;
+        self.leave();
+    }
+
+    fn ended(&self) -> End {
+        if self.renewing { End::Renewed } else { End::Stopped }
+    }
+
+    fn lost(&self, error: String, cause: Cause) -> End {
+        End::Lost { error, worked: self.acknowledged_any, lasted: self.lasted(), cause }
+    }
+
+    fn lasted(&self) -> bool {
+        self.since.elapsed() > STEADY
+    }
+
+    fn other(&self) -> Cause {
+        Cause::Other { lasted: self.lasted() }
+    }
+
+    /// Whose fault it is that nothing comes any more: a message may hold up everything behind it, if it was so from the
+    /// time on when this connection began to listen.
+    fn silence(&self) -> Cause {
+        let from_the_beginning = self.heard.duration_since(self.since) < self.link.options.keep_alive();
+        let listening = self.link.intake.is_some() && self.deaf_until.is_none();
+        if listening && from_the_beginning { Cause::Choked } else { self.other() }
+    }
+
+    fn handle(&mut self, event: &Event) {
+        if let Event::Incoming(_) = event {
+            self.heard = Instant::now();
+        }
+        if let Some(intake) = &mut self.link.intake
+            && intake.handle(event)
+        {
+            self.link.status.warn("head_topics", intake.refusal());
+        }
+        match event {
+            Event::Outgoing(Outgoing::Disconnect) => self.phase = Phase::Over,
+            Event::Outgoing(Outgoing::Publish(packet)) if *packet != 0 => self.flight.written(*packet),
+            Event::Incoming(Packet::PubAck(ack)) => {
+                self.progress = Instant::now();
+                match (self.flight.acknowledged(ack.pkid), &mut self.link.intake) {
+                    (Some(Sent::Farewell), _) => self.leave(),
+                    (Some(Sent::HeadState), Some(intake)) => intake.state_done(true),
+                    _ => {}
+                }
+                // One commit for many acknowledgements: flash wears.
+                if self.flight.waiting_acknowledgements() >= self.link.window.div_ceil(2) {
+                    self.note_acknowledgements();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Hands queued entries to the client until the window is full.
+    fn fill(&mut self) {
+        let free = self.link.window.saturating_sub(self.flight.under_way());
+        if free == 0 || !matches!(self.phase, Phase::Running | Phase::Draining(_)) {
+            return;
+        }
+        let entries = block_in_place(|| self.link.outbox.next(&|seq| self.flight.holds(seq), free));
+        for Message { seq, topic, body } in self.reported(entries).unwrap_or_default() {
+            self.send(&topic, false, body, Sent::Entry(seq));
+        }
+    }
+
+    /// Hands over what the acceptor wants.
+    fn pump(&mut self) {
+        let Some(intake) = &mut self.link.intake else { return };
+        intake.pump(&self.client);
+        if let Some(state) = intake.take_state()
+            && !self.send("head/state", true, state, Sent::HeadState)
+            && let Some(intake) = &mut self.link.intake
+        {
+            intake.state_done(false);
+        }
+    }
+
+    fn look_after_intake(&mut self) {
+        let Some(intake) = &mut self.link.intake else { return };
+        intake.ask_again();
+        // Something came in after the time in which a message too large would have broken the connection.
+        let proof = self.link.options.keep_alive().max(STEADY);
+        if self.deaf_until.is_none() && self.heard.duration_since(self.since) >= proof {
+            self.link.status.warn("head_messages", None);
+        }
+    }
+
+    fn send(&mut self, topic: &str, retain: bool, body: Vec<u8>, sent: Sent) -> bool {
+        match self.client.try_publish(self.link.topics.of(topic), QoS::AtLeastOnce, retain, body) {
+            Ok(()) => {
+                if self.flight.under_way() == 0 {
+                    self.progress = Instant::now();
+                }
+                self.flight.sent(sent);
+                true
+            }
+            // The channel has room for a full window; if it is full all the same, the entry stays in the outbox.
+            Err(error) => {
+                tracing::warn!(topic, "not sent now: {error}");
+                false
+            }
+        }
+    }
+
+    fn note_acknowledgements(&mut self) {
+        let seqs = self.flight.take_acknowledged();
+        if seqs.is_empty() {
+            return;
+        }
+        let noted = block_in_place(|| self.link.outbox.acked(&seqs));
+        // If this failed the entries stay held, and are sent again over the next connection: repeats, not losses.
+        if self.reported(noted).is_some() {
+            self.flight.noted(&seqs);
+            self.link.status.acknowledged(seqs.len());
+            self.acknowledged_any = true;
+        }
+    }
+
+    fn send_health(&mut self) {
+        let totals = block_in_place(|| self.link.outbox.totals());
+        let Some(totals) = self.reported(totals) else { return };
+        let health = self.link.status.health(self.link.outbox.epoch(), &totals);
+        match serde_json::to_vec(&health) {
+            Ok(body) => {
+                self.send("health", true, body, Sent::Other);
+            }
+            Err(error) => tracing::error!("the health message can't be written: {error}"),
+        }
+    }
+
+    fn reported<T>(&self, result: Result<T, JournalError>) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.link.status.warn("outbox", None);
+                Some(value)
+            }
+            Err(error) => {
+                tracing::error!("{error}");
+                self.link.status.warn("outbox", Some(error.to_string()));
+                None
+            }
+        }
+    }
+}
+
+/// What is left of `limit` since a moment.
+fn until(since: Instant, limit: Duration) -> Duration {
+    limit.saturating_sub(since.elapsed())
+}
+
+/// At this moment, or never.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep(moment.saturating_duration_since(Instant::now())).await,
+        None => pending().await,
+    }
+}
+
+async fn next_order(intake: &mut Option<Intake>) -> Order {
+    match intake {
+        Some(intake) => intake.order().await,
+        None => pending().await,
+    }
+}
+
+/// The size of the packet that broke the connection, if it was one over the limit.
+fn too_large(error: &ConnectionError) -> Option<usize> {
+    match error {
+        ConnectionError::MqttState(StateError::Deserialization(rumqttc::Error::PayloadSizeLimitExceeded(bytes))) => {
+            Some(*bytes)
+        }
+        _ => None,
+    }
+}

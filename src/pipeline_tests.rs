@@ -1,0 +1,137 @@
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, channel};
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::accept::testing::{fragile, judge, steady};
+use crate::accept::{Judge, Judges, Seat, Stage};
+use crate::frame::Limits;
+use crate::frame::testing::{jpeg, photo};
+use crate::health::Health;
+use crate::journal::Totals;
+use crate::model::{HeadBackbone, Model};
+
+/// A pipeline on a real journal and the built-in backbone, whose heads the test makes.
+struct World {
+    directory: tempfile::TempDir,
+    pipeline: Pipeline,
+    backbone: HeadBackbone,
+    seat: Seat,
+    status: Arc<Status>,
+    observed: Receiver<(Observation, Vec<Row>)>,
+}
+
+/// State, head and alert of a frame that is marked done.
+type Row = (String, String, bool);
+
+impl World {
+    /// With a network that gets the number of features as the proven head's.
+    fn new(network: fn(usize, f32) -> Vec<u8>, bear: f32) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (backbone, _) = Model::builtin().unwrap().into_parts();
+        let ours = backbone.manifest();
+        let on = HeadBackbone { id: ours.id.clone(), sha256: ours.sha256.clone(), features: backbone.features() };
+        let proven = Arc::new(judge("old", 1, on.clone(), &network(on.features, bear)));
+        let seat = Seat::new(Judges { proven, candidate: None });
+        let (alerts, limits) = (Alerts::default(), Limits::default());
+        let classifier = Classifier::seated(Arc::new(backbone), seat.clone(), "trap".into(), &alerts, limits);
+        let journal = Journal::open(directory.path(), 100).unwrap();
+        let status = Arc::new(Status::new("trap", "backbone", "head", directory.path()));
+        let (sender, observed) = channel();
+        let state = directory.path().to_owned();
+        let queue = Arc::new(Queue::new());
+        let pipeline =
+            Pipeline::new(classifier, journal, alerts, "trap".into(), queue, status.clone(), Arc::new(Notify::new()))
+                .unwrap()
+                .observed_by(move |observation| sender.send((observation, rows(&state))).unwrap());
+        Self { directory, pipeline, backbone: on, seat, status, observed }
+    }
+
+    fn judge(&self, name: &str, bear: f32) -> Arc<Judge> {
+        Arc::new(judge(name, 2, self.backbone.clone(), &steady(self.backbone.features, bear)))
+    }
+
+    /// Lets the pipeline look at a frame; the same for each call.
+    fn frame(&mut self) {
+        let path = self.directory.path().join("a.jpg");
+        if !path.exists() {
+            std::fs::write(&path, jpeg(&photo(64, 48, 1))).unwrap();
+        }
+        let stamp = Stamp::from(&path.metadata().unwrap());
+        self.pipeline.process(&Candidate { path, name: "a.jpg".into(), stamp, live: true });
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        rows(self.directory.path())
+    }
+
+    fn db(&self) -> Connection {
+        Connection::open(self.directory.path().join("journal.sqlite")).unwrap()
+    }
+
+    fn warnings(&self) -> usize {
+        let health: Health = self.status.health("epoch", &Totals::default());
+        serde_json::to_value(health).unwrap()["warnings"].as_array().unwrap().len()
+    }
+}
+
+fn rows(state: &Path) -> Vec<Row> {
+    let file: PathBuf = state.join("journal.sqlite");
+    let db = Connection::open(file).unwrap();
+    let mut query = db.prepare("SELECT state, head, alert FROM frames").unwrap();
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_frame_that_breaks_the_proven_head_is_told_and_waits_for_a_better_one() {
+    let mut world = World::new(fragile, 0.75);
+    for _ in 0..2 {
+        world.frame();
+        let (observation, _) = world.observed.try_recv().unwrap();
+        assert!(observation.proven.is_err() && observation.candidate.is_none());
+        assert_eq!((world.rows(), world.warnings()), (vec![], 1));
+    }
+    world.seat.set(Judges { proven: world.judge("new", 0.75), candidate: None });
+    world.frame();
+    assert_eq!(world.rows(), [("done".into(), "new 1".into(), true)]);
+    assert_eq!(world.warnings(), 0);
+    assert!(world.observed.try_recv().is_err(), "nothing is to be learned of a head that works alone");
+}
+
+#[test]
+fn a_frame_is_kept_under_the_head_that_decided_and_told_once_it_is_on_disk() {
+    let mut world = World::new(steady, 0.25);
+    let (proven, new) = (world.seat.judges().proven.clone(), world.judge("new", 0.75));
+    let id = ContentHash::of(b"manifest");
+    let candidate = crate::accept::Candidate { id, judge: new, stage: Stage::Trial };
+    world.seat.set(Judges { proven, candidate: Some(candidate) });
+    world.frame();
+    let (observation, on_disk) = world.observed.try_recv().unwrap();
+    assert_eq!(on_disk, [("done".to_owned(), "new 1".to_owned(), true)]);
+    assert_eq!(observation.candidate, Some(id));
+    let body: Vec<u8> = world.db().query_row("SELECT body FROM messages", [], |row| row.get(0)).unwrap();
+    let message: Detection = serde_json::from_slice(&body).unwrap();
+    assert_eq!(message.model.head, "new 1");
+    assert!(message.decision.rule.ends_with("(head on trial)"), "{}", message.decision.rule);
+}
+
+#[test]
+fn a_frame_that_could_not_be_kept_teaches_nothing_until_it_is() {
+    let mut world = World::new(steady, 0.25);
+    let proven = world.seat.judges().proven.clone();
+    let (id, judge) = (ContentHash::of(b"manifest"), world.judge("new", 0.75));
+    let candidate = crate::accept::Candidate { id, judge, stage: Stage::Shadow };
+    world.seat.set(Judges { proven, candidate: Some(candidate) });
+    world.db().execute_batch("ALTER TABLE files RENAME TO elsewhere").unwrap();
+    world.frame();
+    assert_eq!((world.rows(), world.warnings()), (vec![], 1));
+    assert!(world.observed.try_recv().is_err());
+    world.db().execute_batch("ALTER TABLE elsewhere RENAME TO files").unwrap();
+    world.frame();
+    let (_, on_disk) = world.observed.try_recv().unwrap();
+    assert_eq!(on_disk, [("done".to_owned(), "old 1".to_owned(), false)]);
+}

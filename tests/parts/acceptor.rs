@@ -1,0 +1,209 @@
+//! The real acceptor in this process, with the test in the place of link and pipeline.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+use arcticd::accept::{
+    Acceptor, Address, Arrival, Configured, Content, Doors, HeadFacts, Input, Judge, Judges, Order, Receipt, Report,
+    Scope, Seat, Setup, Step,
+};
+use arcticd::config::{Alerts, Heads};
+use arcticd::heads::Bundle;
+use arcticd::health::Status;
+use arcticd::journal::Journal;
+use testkit::head::signed::{self, Maker};
+use testkit::mutate::Attack;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::PATIENCE;
+
+/// Features of no frame in particular; heads that see the same everywhere do not mind.
+const FEATURE: f32 = 0.5;
+
+/// Size, inode and time of a file: it was not even written anew.
+pub type Stamp = (u64, u64, i64, i64);
+
+/// The trap `test`.
+pub struct Trap {
+    pub seat: Seat,
+    pub report: Option<Report>,
+    state: tempfile::TempDir,
+    inputs: Sender<Input>,
+    orders: UnboundedReceiver<Order>,
+    thread: JoinHandle<()>,
+    runtime: tokio::runtime::Runtime,
+    doors: Doors,
+    features: usize,
+    packet: u16,
+    _journal: Journal,
+}
+
+impl Trap {
+    /// Trusts `maker`; a trial takes a frame and no alert. `configured` serves first.
+    pub fn start(maker: &Maker, configured: &Bundle) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let keys = state.path().join("keys");
+        maker.trust_in(&keys).unwrap();
+        let head = configured.head().unwrap();
+        let manifest = head.manifest().clone();
+        let (alerts, backbone) = (Alerts::default(), manifest.backbone.clone());
+        let judge = Arc::new(Judge::new(head, &alerts).unwrap());
+        let facts = HeadFacts {
+            id: None,
+            name: manifest.name,
+            version: manifest.version,
+            sequence: manifest.sequence,
+            key: None,
+            origin: "configured".into(),
+        };
+        let seat = Seat::new(Judges { proven: judge.clone(), candidate: None });
+        let heads = Heads {
+            trusted_keys: vec![keys],
+            directory: state.path().join("by-hand"),
+            trial_frames: 1,
+            trial_alerts: 0,
+            max_disagreement: 1.0,
+            ..Heads::default()
+        };
+        let features = backbone.features;
+        let folder = state.path().join("state");
+        std::fs::create_dir(&folder).unwrap();
+        let journal = Journal::open(&folder, 1_000).unwrap();
+        let setup = Setup {
+            state: folder,
+            trap: "test".into(),
+            groups: vec!["coast".into()],
+            prefix: "arcticd".into(),
+            backbone,
+            alerts,
+            heads,
+            configured: Configured { judge, facts, chosen: false },
+            seat: seat.clone(),
+            died_on_frame: false,
+            features: journal.feature_store().unwrap(),
+            outbox_filled: Arc::default(),
+        };
+        let status = Arc::new(Status::new("test", "net", "head", state.path()));
+        let (order, orders) = unbounded_channel();
+        let (acceptor, _) = Acceptor::begin(setup, journal.head_log().unwrap(), status, order).unwrap();
+        let (inputs, heard) = channel();
+        let thread = std::thread::spawn(move || acceptor.run(&heard));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let doors = Doors::new("arcticd", "test", &["coast".to_owned()]);
+        Self {
+            seat,
+            report: None,
+            state,
+            inputs,
+            orders,
+            thread,
+            runtime,
+            doors,
+            features,
+            packet: 0,
+            _journal: journal,
+        }
+    }
+
+    /// Sends a message as the link would, and waits until the acceptor gives it back; false: the topic is none of a
+    /// head's, and nothing was sent.
+    ///
+    /// # Panics
+    /// The acceptor is dead.
+    pub fn send(&mut self, attack: &Attack) -> bool {
+        let (address, payload) = match attack {
+            Attack::Message(content, bytes) => (ours(*content), Ok(bytes.clone())),
+            Attack::TooLarge(content, bytes) => (ours(*content), Err(*bytes)),
+            Attack::Topic(below, bytes) => match self.doors.parse(&format!("arcticd/test/head/{below}")) {
+                Some(address) => (address, Ok(bytes.clone())),
+                None => return false,
+            },
+        };
+        self.packet = self.packet % 60_000 + 1;
+        let receipt = Receipt { connection: 1, packet: self.packet };
+        self.inputs.send(Input::Arrival(Arrival { address, payload, receipt })).expect("the acceptor lives");
+        self.until(|order, _| *order == Order::Acknowledge(receipt));
+        true
+    }
+
+    /// Sends a whole head.
+    pub fn set(&mut self, bundle: &Bundle) {
+        self.send(&Attack::Message(Content::Set, signed::file(bundle).unwrap()));
+    }
+
+    /// Sends an offer.
+    pub fn offer(&mut self, bundle: &Bundle) {
+        self.send(&Attack::Message(Content::Offer, signed::offer(bundle).unwrap().encode()));
+    }
+
+    /// Sends pieces.
+    pub fn pieces(&mut self, bundle: &Bundle, which: impl IntoIterator<Item = usize>) {
+        let (id, pieces) = (signed::offer(bundle).unwrap().id(), signed::pieces(bundle));
+        for piece in which {
+            self.send(&Attack::Message(Content::Chunk { id, piece: piece as u32 }, pieces[piece].clone()));
+        }
+    }
+
+    /// Lets the judges look at a frame and the acceptor learn from it: a trial of one frame is over.
+    pub fn look(&mut self) {
+        let judgement = self.seat.judges().judge(&vec![FEATURE; self.features]);
+        self.inputs.send(Input::Observation(judgement.observation.unwrap())).unwrap();
+        self.until(|_, report| report.as_ref().is_some_and(|report| step(report) == Some(Step::Active)));
+    }
+
+    /// How far the last offer came.
+    pub fn step(&self) -> Option<Step> {
+        self.report.as_ref().and_then(step)
+    }
+
+    /// Every file of heads, and how it lies there; the record too.
+    pub fn files(&self) -> BTreeMap<PathBuf, Stamp> {
+        let mut found = BTreeMap::new();
+        walk(&self.state.path().join("state/heads"), &mut found);
+        found
+    }
+
+    /// Ends the acceptor; a panic in it is one here.
+    pub fn stop(self) {
+        self.inputs.send(Input::Stop).unwrap();
+        self.thread.join().expect("the acceptor did not panic");
+    }
+
+    fn until(&mut self, mut enough: impl FnMut(&Order, &Option<Report>) -> bool) {
+        loop {
+            let next = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, self.orders.recv()).await });
+            let order = next.expect("the acceptor answers").expect("the acceptor lives");
+            if let Order::State(body) = &order {
+                self.report = Some(serde_json::from_slice(body).unwrap());
+            }
+            if enough(&order, &self.report) {
+                return;
+            }
+        }
+    }
+}
+
+fn ours(content: Content) -> Address {
+    Address { scope: Scope::Trap("test".into()), content }
+}
+
+fn step(report: &Report) -> Option<Step> {
+    report.offer.as_ref().map(|offer| offer.state)
+}
+
+fn walk(folder: &Path, found: &mut BTreeMap<PathBuf, Stamp>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let data = std::fs::symlink_metadata(&path).unwrap();
+        if data.is_dir() {
+            found.insert(path.clone(), (0, data.ino(), 0, 0));
+            walk(&path, found);
+        } else {
+            found.insert(path, (data.len(), data.ino(), data.mtime(), data.mtime_nsec()));
+        }
+    }
+}
