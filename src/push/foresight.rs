@@ -72,6 +72,9 @@ mod tests {
         assert_eq!(foresee("north", &testing::report(&parcel), &parcel), Foresight::Takes);
     }
 
+    /// What makes a good report a bad one.
+    type Spoil = fn(&mut Report);
+
     #[test]
     fn each_refusal_is_foreseen_with_its_reason() {
         let parcel = testing::large();
