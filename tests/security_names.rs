@@ -27,7 +27,8 @@ fn each_test_that_the_threat_model_names_exists_and_each_attack_names_one() {
     let names = |text: &str| -> Vec<String> {
         let quoted = text.split('`').skip(1).step_by(2);
         let is_test = |name: &&str| {
-            name.matches('_').count() >= 3 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            name.matches('_').count() >= 3
+                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         };
         quoted.filter(is_test).map(str::to_owned).collect()
     };
