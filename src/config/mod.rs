@@ -271,7 +271,7 @@ pub struct Heads {
     /// Largest part of a trial's frames on which the heads may disagree whether to alert (0 to 1).
     #[schemars(range(min = 0, max = 1))]
     pub max_disagreement: f32,
-    /// Frames whose features are kept, about 1.5 KB each, so that they can be labelled later and heads be fitted on them
+    /// Frames whose features are kept, about 2 KB each, so that they can be labelled later and heads be fitted on them
     /// here (0 to 100000). 0: none.
     #[schemars(range(min = 0, max = 100_000))]
     pub keep_features: u64,
