@@ -372,3 +372,28 @@ fn a_head_that_kills_the_daemon_twice_is_given_up_and_the_trap_lives() {
     deadly.drop_frame("a.jpg", &bear(1)).unwrap();
     wait_frames(&deadly, &["a.jpg"]);
 }
+
+#[test]
+fn the_scientists_command_brings_a_head_to_a_running_trap_and_says_what_became_of_it() {
+    let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
+    let subscriber = listen(broker.port());
+    let world = trusting(&maker, &broker, 5).set_raw("groups", "[\"coast\"]");
+    let _daemon = start_online(&world, &subscriber);
+    let push = |name: &str, bundle: &Bundle, target: [&str; 2]| {
+        let file = world.path(name);
+        bundle.save(&file).unwrap();
+        let mut command = world.command(BIN);
+        command.args(["head", "push"]).arg(&file).args(target).args(["--broker", &broker.url(), "--wait", "60"]);
+        let said = command.output().unwrap();
+        (said.status.code(), String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned())
+    };
+    let large = maker.head(&Mind::Large(parts::head().to_owned(), 100_000), 1, |_| {}).unwrap();
+    let (code, said) = push("large.head", &large, ["--group", "coast"]);
+    assert!(code == Some(0) && said.contains("trial"), "{said}");
+    wait_step(&subscriber, 1, Step::Trial);
+    let (code, said) = push("old.head", &maker.head(&blind(), 1, |_| {}).unwrap(), ["--trap", "test"]);
+    assert!(code == Some(1) && said.contains("sequence 1 is not above 1"), "{said}");
+    let stranger = Maker::new().unwrap().head(&good(), 2, |_| {}).unwrap();
+    let (code, said) = push("strange.head", &stranger, ["--trap", "test"]);
+    assert!(code == Some(1) && said.contains("not trusted"), "{said}");
+}
