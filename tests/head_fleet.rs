@@ -173,7 +173,7 @@ fn a_trap_can_speak_for_no_other_push_no_head_and_read_no_alert() {
         "arcticd/south/health".into(),
         "arcticd/south/head/state".into(),
         "arcticd/north/label/set".into(),
-        "arcticd/north/features/get".into(),
+        "arcticd/south/features/get".into(),
         "arcticd/north/anything".into(),
         "other/topic".into(),
     ];
@@ -187,7 +187,7 @@ fn a_trap_can_speak_for_no_other_push_no_head_and_read_no_alert() {
     for topic in ["arcticd/north/detection", "arcticd/north/head/state", "arcticd/south/availability"] {
         scientist.publish(topic, false, b"forged").unwrap();
     }
-    let allowed = ["detection", "availability", "health", "check", "head/state"];
+    let allowed = ["detection", "availability", "health", "check", "head/state", "features/5c1f"];
     for leaf in allowed {
         north.publish(&format!("arcticd/north/{leaf}"), false, b"true").unwrap();
     }

@@ -79,8 +79,7 @@ mod tests {
     fn each_refusal_is_foreseen_with_its_reason() {
         let parcel = testing::large();
         let good = testing::report(&parcel);
-        type Change = fn(&mut Report);
-        let cases: [(&str, Change); 4] = [
+        let cases: [(&str, Spoil); 4] = [
             ("runs other-net", |report| report.backbone = "other-net".into()),
             ("another file of backbone", |report| report.backbone_sha256 = "00".repeat(32)),
             ("sequence 5 is not above 5", |report| report.floor = 5),
