@@ -202,6 +202,7 @@ pub fn fit(dataset: &Dataset, options: &FitOptions, progress: Progress) -> Resul
     progress("novelty", 1, 1);
 
     let operating_points = operating_points(dataset, &alerts, &held_out, heat, options.goal);
+    notes.extend(silent(dataset, &operating_points));
     notes.extend(operating_points.iter().filter_map(missed));
     notes.extend(operating_points.iter().filter_map(thin_evidence));
     let labels = dataset.labels.iter().enumerate().map(|(place, name)| Label {
@@ -351,6 +352,18 @@ fn operating_points(
         choose(&dataset.labels[*class], &scored.collect::<Vec<_>>(), goal)
     };
     alerts.iter().map(point).collect()
+}
+
+/// A head without an alerting label is refused by every trap that does not name one in its configuration.
+fn silent(dataset: &Dataset, points: &[OperatingPoint]) -> Option<String> {
+    let animal = dataset.labels.iter().find(|name| !is_background(name));
+    points.is_empty().then(|| {
+        format!(
+            "no label alerts, so traps refuse this head unless their alerts.labels names one of its labels: train again \
+             with --alert, as --alert {}",
+            animal.map_or("LABEL", String::as_str)
+        )
+    })
 }
 
 /// Says when the photos are too few to prove the goal.

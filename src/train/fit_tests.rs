@@ -33,6 +33,17 @@ fn right(head: &Head, dataset: &Dataset) -> f64 {
 }
 
 #[test]
+fn a_head_that_no_trap_would_take_because_nothing_alerts_is_told_and_how_to_mend_it() {
+    let dataset = testing::blobs(3, 12, 6, 2, 4);
+    let silent = |alerts: &[&str]| {
+        let alerts = alerts.iter().map(|label| (*label).to_owned()).collect();
+        let outcome = fitted(&dataset, &FitOptions { alerts, ..options(Layers::Linear) });
+        outcome.notes.iter().any(|note| note.contains("no label alerts") && note.contains("--alert class_0"))
+    };
+    assert!(silent(&[]) && !silent(&["class_1"]));
+}
+
+#[test]
 fn classes_that_lie_apart_are_learnt_and_hold_in_photos_held_out() {
     // More features than rows, and more rows than features: the two ways of the linear fit.
     for (photos, width) in [(12, 64), (40, 6)] {
