@@ -48,7 +48,7 @@ const HISTORY: u32 = 100;
 pub struct Setup {
     /// Where state lies.
     pub state: PathBuf,
-    /// Name, groups and prefix of the trap.
+    /// Name of the trap.
     pub trap: String,
     /// Its groups.
     pub groups: Vec<String>,
@@ -232,6 +232,9 @@ impl Acceptor {
         self.resume();
         if std::mem::take(&mut self.refetch) {
             self.status.warn("heads", None);
+            // What could not be saved, messages that could not be kept, files that found no room.
+            self.keep_record();
+            self.by_hand.clear();
             for arrival in std::mem::take(&mut self.postponed) {
                 self.arrived(arrival);
             }

@@ -66,11 +66,12 @@ impl Acceptor {
         }
         if let Some(active) = self.record.active.take() {
             tracing::warn!(
-                "model.head was changed: it serves in the place of head {} {}, which `arcticd head rollback` brings back",
+                "model.head was changed: it serves in the place of head {} {}; to have that one back, sign it with a higher \
+                 sequence and push it again",
                 active.name,
                 active.version
             );
-            self.record.previous = Some(active);
+            self.record.previous = None;
             self.record.configured = None;
             self.keep_record();
         }
@@ -94,16 +95,20 @@ impl Acceptor {
                     break;
                 }
                 Err(error) if self.may_pass(&error) => {
-                    // The disk, not the head: another head serves for now, and the next start tries again.
-                    let text = format!("{error:#}; the configured head serves until the next start");
-                    tracing::error!("{text}");
-                    self.status.warn("heads", Some(text));
+                    self.serve_the_configured(&error);
                     break;
                 }
                 Err(error) => self.roll_back(&format!("{error:#}")),
             }
         }
         self.take_seats();
+    }
+
+    /// The disk is to blame, not the head: the configured one serves for now, and the next start tries again.
+    fn serve_the_configured(&self, error: &anyhow::Error) {
+        let text = format!("{error:#}; the configured head serves until the next start");
+        tracing::error!("{text}");
+        self.status.warn("heads", Some(text));
     }
 
     /// Goes on with the head under way, from what is on disk.
@@ -333,6 +338,7 @@ impl Acceptor {
         if let Some(id) = self.record.active.as_ref().and_then(|active| active.id) {
             match self.load(&id) {
                 Ok(judge) => self.proven = Arc::new(judge),
+                Err(error) if self.may_pass(&error) => self.serve_the_configured(&error),
                 Err(error) => return self.roll_back(&format!("{error:#}")),
             }
         }
