@@ -215,7 +215,8 @@ impl<'a> Course<'a> {
         let states = self.listener.fleet.filters(&self.prefix);
         if std::mem::take(&mut self.doubtful) {
             self.look(wire, &states).await?;
-            if self.account.as_ref().is_some_and(|account| account.left() > 0) {
+            if let Some(missing) = self.account.as_ref().and_then(Account::next).map(|message| message.topic.clone()) {
+                self.forgets(&missing)?;
                 return Ok(false);
             }
         }
@@ -226,7 +227,14 @@ impl<'a> Course<'a> {
         for filter in &filters {
             wire.unsubscribe(filter)?;
         }
-        let Some((topic, _)) = self.listener.wanted.first() else { return Ok(true) };
+        let Some(missing) = self.listener.wanted.first().map(|(topic, _)| topic.clone()) else { return Ok(true) };
+        self.forgets(&missing)?;
+        self.look(wire, &states).await?;
+        Ok(false)
+    }
+
+    /// The broker has acknowledged a message of this topic and does not hold it: it was restarted, or never will.
+    fn forgets(&mut self, topic: &str) -> Result<(), Stop> {
         self.forgotten += 1;
         if self.forgotten > FORGOTTEN {
             return Err(Stop::Failed(anyhow!(
@@ -235,8 +243,7 @@ impl<'a> Course<'a> {
             )));
         }
         self.listener.screen.say("the broker does not hold what it acknowledged; once more");
-        self.look(wire, &states).await?;
-        Ok(false)
+        Ok(())
     }
 
     /// Waits for the traps.
