@@ -116,6 +116,7 @@ fn no_mutation_spoils_a_transfer_and_the_true_pieces_still_make_the_head() {
     trap.look();
     trap.offer(&good);
     trap.pieces(&good, [1, 3]);
+    trap.told(2);
     assert_eq!(trap.step(), Some(Step::Receiving));
     let pieces = testkit::head::signed::pieces(&good).len();
     let material = Material::new(maker, good.clone(), older).unwrap();
@@ -123,6 +124,24 @@ fn no_mutation_spoils_a_transfer_and_the_true_pieces_still_make_the_head() {
     attack(&mut trap, &material, from..2 * from, "while pieces come in");
     trap.pieces(&good, (0..pieces).rev());
     assert_eq!(trap.step(), Some(Step::Trial), "the true head: {:?}", trap.report);
+    trap.stop();
+}
+
+#[test]
+fn a_trap_asks_for_one_piece_at_a_time_and_for_none_that_it_has() {
+    let maker = Maker::new().unwrap();
+    let good = large(&maker, FLOOR + 1);
+    let mut trap = Trap::start(&maker, &steady(&maker, 0.7, 0).unwrap());
+    let count = testkit::head::signed::pieces(&good).len();
+    trap.offer(&good);
+    // A piece that was published by hand and comes unasked is kept all the same.
+    for (piece, then) in [(0, 1), (3, 1), (1, 2), (1, 2), (2, 4)] {
+        trap.pieces(&good, [piece]);
+        let asked: Vec<&str> = trap.asked.iter().filter_map(|topic| topic.rsplit('/').next()).collect();
+        assert_eq!(asked, [then.to_string()], "after {piece}");
+    }
+    trap.pieces(&good, 4..count);
+    assert_eq!((trap.step(), trap.asked.len()), (Some(Step::Trial), 0));
     trap.stop();
 }
 

@@ -87,13 +87,16 @@ fn pieces_come_in_any_order_twice_and_over_a_power_cut() {
     offer(&subscriber, &bundle);
     let receiving = wait_step(&subscriber, 1, Step::Receiving);
     assert_eq!((receiving.received, receiving.pieces), (0, count));
-    pieces(&subscriber, &bundle, [count - 1, 3, 3, 0]);
+    pieces(&subscriber, &bundle, [count - 1, 3, 3, 0, 0]);
     let some = |received: u32| {
         wait_report(&subscriber, 0, |report| report.offer.as_ref().is_some_and(|offer| offer.received == received))
     };
-    assert_eq!(some(3).offer.unwrap().missing, format!("1-2,4-{}", count - 2));
+    // The others wait at the broker until it is their turn.
+    assert_eq!(some(1).offer.unwrap().missing, format!("1-{}", count - 1));
+    pieces(&subscriber, &bundle, [2, 1]);
+    assert_eq!(some(4).offer.unwrap().missing, format!("4-{}", count - 1));
     daemon.kill().unwrap();
-    pieces(&subscriber, &bundle, (1..count - 1).rev());
+    pieces(&subscriber, &bundle, (4..count - 1).rev());
     let _daemon = start_online(&world, &subscriber);
     wait_step(&subscriber, 1, Step::Trial);
     empty_frames(&world, 0..1);
@@ -254,6 +257,41 @@ fn a_head_whose_key_was_taken_away_leaves_service() {
     let report = wait_report(&subscriber, since, |_| true);
     assert_eq!((report.active.origin.as_str(), report.floor), ("configured", 4));
     assert!(report.decided.last().unwrap().reason.as_ref().unwrap().contains("not trusted"), "{:?}", report.decided);
+}
+
+#[test]
+fn a_head_that_can_t_be_read_now_is_not_given_up_when_the_one_above_it_goes() {
+    let (maker, other, broker) = (Maker::new().unwrap(), Maker::new().unwrap(), Broker::any().unwrap());
+    let subscriber = listen(broker.port());
+    let world = trusting(&maker, &broker, 1).set_raw("alerts.thresholds", "{ polar_bear = 0.0 }");
+    let key = other.trust_in(&world.path("keys")).unwrap();
+    let mut daemon = start_online(&world, &subscriber);
+    let (below, above) = (maker.head(&good(), 1, |_| {}).unwrap(), other.head(&good(), 2, |_| {}).unwrap());
+    for (sequence, head) in [(1, &below), (2, &above)] {
+        set(&subscriber, head);
+        wait_step(&subscriber, sequence, Step::Trial);
+        empty_frames(&world, sequence..sequence + 1);
+        wait_step(&subscriber, sequence, Step::Active);
+    }
+    assert_eq!(daemon.terminate().unwrap(), 0);
+    // As a card that fails to read, until it is put in once more.
+    let name = format!("{}.head", signed::offer(&below).unwrap().id());
+    let (file, away) = (world.path("state/heads").join(name), world.path("away.head"));
+    std::fs::rename(&file, &away).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    std::fs::remove_file(key).unwrap();
+    let mut daemon = start_online(&world, &subscriber);
+    let before = frames(&subscriber.messages()).len();
+    world.drop_frame("without.jpg", &bear(1)).unwrap();
+    let told = wait_detections(&subscriber, before + 1).pop().unwrap();
+    assert_eq!(told.model.head, "demo-scenes rendered", "the configured head serves meanwhile");
+    assert_eq!(daemon.terminate().unwrap(), 0);
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::rename(&away, &file).unwrap();
+    let _daemon = start_online(&world, &subscriber);
+    world.drop_frame("with.jpg", &bear(2)).unwrap();
+    let told = wait_detections(&subscriber, before + 2).pop().unwrap();
+    assert_eq!((told.model.head.as_str(), told.model.sequence), ("demo-scenes 1.1", 1));
 }
 
 #[test]

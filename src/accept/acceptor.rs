@@ -31,7 +31,7 @@ use crate::journal::{FeatureStore, HeadEntry, HeadLog};
 
 /// How often it looks after what announces itself to nobody: keys taken away, heads put there by hand, room on the disk.
 const LOOK_AFTER: Duration = Duration::from_secs(60);
-/// How long pieces may have stopped coming until it tells which are missing.
+/// How long pieces may have stopped coming, at least, until it tells which are missing.
 const TELL_AFTER: Duration = Duration::from_secs(2);
 /// Ranges of missing pieces that are told.
 const MISSING: usize = 200;
@@ -159,7 +159,7 @@ impl Acceptor {
         self.look_after();
         let mut looked = Instant::now();
         loop {
-            let wait = if self.untold { TELL_AFTER } else { LOOK_AFTER.saturating_sub(looked.elapsed()) };
+            let wait = if self.untold { self.tell_after() } else { LOOK_AFTER.saturating_sub(looked.elapsed()) };
             match inputs.recv_timeout(wait) {
                 Ok(Input::Arrival(arrival)) => self.arrived(arrival),
                 Ok(Input::Observation(observation)) => self.observed(&observation),
@@ -248,13 +248,13 @@ impl Acceptor {
         for filter in self.doors.filters() {
             let _ = self.orders.send(Order::Subscribe(filter));
         }
-        if self.receiving.is_some()
-            && let Some(offer) = self.record.under_way()
-        {
-            for scope in &offer.scopes {
-                let _ = self.orders.send(Order::Subscribe(scope.chunks(self.doors.prefix(), &offer.id)));
-            }
-        }
+        self.ask_again();
+    }
+
+    /// When to tell of pieces that came: not before they stopped coming, at the pace at which they came.
+    fn tell_after(&self) -> Duration {
+        let pace = self.receiving.as_ref().map_or(Duration::ZERO, |receiving| receiving.pace);
+        TELL_AFTER.max(4 * pace).min(LOOK_AFTER)
     }
 
     /// The keys that are trusted now.

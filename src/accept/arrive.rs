@@ -2,6 +2,7 @@
 //! what can't be proven leaves no trace on disk.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -12,7 +13,7 @@ use super::proof::{self, Entry};
 use super::record::Offered;
 use super::report::{HeadFacts, Step, TrialReport};
 use super::store::is_piece;
-use super::topics::Scope;
+use super::topics::{Content, Scope};
 use crate::frame::ContentHash;
 use crate::heads::BundleError;
 use crate::heads::bundle::{self, Bundle, Limits, Opened};
@@ -22,6 +23,29 @@ use crate::model::Chunks;
 pub(super) struct Receiving {
     pub(super) chunks: Chunks,
     pub(super) have: Vec<bool>,
+    // The one that is subscribed to.
+    asked: Option<u32>,
+    // When the last one came, and how long it took.
+    came: Instant,
+    pub(super) pace: Duration,
+}
+
+impl Receiving {
+    fn new(chunks: Chunks, have: Vec<bool>) -> Self {
+        Self { chunks, have, asked: None, came: Instant::now(), pace: Duration::ZERO }
+    }
+
+    fn count(&mut self, piece: u32) {
+        if let Some(have) = self.have.get_mut(piece as usize) {
+            *have = true;
+        }
+        self.pace = self.came.elapsed();
+        self.came = Instant::now();
+    }
+
+    fn missing(&self) -> Option<u32> {
+        self.have.iter().position(|have| !have).map(|place| place as u32)
+    }
 }
 
 /// How a message fared.
@@ -104,12 +128,14 @@ impl Acceptor {
     fn hear_also(&mut self, scope: Scope) {
         let new =
             self.record.under_way().filter(|offer| offer.step == Step::Receiving && !offer.scopes.contains(&scope));
-        let Some(id) = new.map(|offer| offer.id) else { return };
-        let _ = self.orders.send(Order::Subscribe(scope.chunks(self.doors.prefix(), &id)));
+        if new.is_none() {
+            return;
+        }
         if let Some(offer) = &mut self.record.offer {
             offer.scopes.push(scope);
         }
         self.keep_record();
+        self.ask_again();
     }
 
     /// Whether a proven head comes in; if not, why is noted where it is news.
@@ -178,12 +204,36 @@ impl Acceptor {
     pub(super) fn receive(&mut self, chunks: Chunks) {
         let Some(offer) = self.record.under_way() else { return };
         let have = self.store.pieces(&offer.id, &chunks);
-        for scope in &offer.scopes {
-            let _ = self.orders.send(Order::Subscribe(scope.chunks(self.doors.prefix(), &offer.id)));
-        }
-        self.receiving = Some(Receiving { chunks, have });
+        self.receiving = Some(Receiving::new(chunks, have));
+        self.ask();
         self.publish();
         self.complete_if_whole();
+    }
+
+    /// Asks for the first piece that is missing, and for one at a time: what a broker sends ahead over a thin link holds up
+    /// its answers to pings and to alerts until the connection counts as dead, and then comes once more.
+    fn ask(&mut self) {
+        let Some(receiving) = self.receiving.as_mut() else { return };
+        let (before, now) = (receiving.asked, receiving.missing());
+        receiving.asked = now;
+        if before == now {
+            return;
+        }
+        self.order(now, Order::Subscribe);
+        self.order(before, Order::Unsubscribe);
+    }
+
+    /// Lets the broker send once more the piece that is missing.
+    pub(super) fn ask_again(&self) {
+        self.order(self.receiving.as_ref().and_then(|receiving| receiving.asked), Order::Subscribe);
+    }
+
+    /// For a piece's topic, whichever way it may come.
+    fn order(&self, piece: Option<u32>, order: fn(String) -> Order) {
+        let (Some(piece), Some(Offered { id, scopes, .. })) = (piece, &self.record.offer) else { return };
+        for scope in scopes {
+            let _ = self.orders.send(order(scope.topic(self.doors.prefix(), Content::Chunk { id: *id, piece })));
+        }
     }
 
     pub(super) fn piece(&mut self, id: &ContentHash, piece: u32, bytes: &[u8], source: &str) -> Fared {
@@ -202,15 +252,14 @@ impl Acceptor {
             let _ = self.troubled(&error);
             return Fared::Settled;
         }
-        if let Some(have) = receiving.have.get_mut(place) {
-            *have = true;
-        }
+        receiving.count(piece);
         let (here, all) = (receiving.have.iter().filter(|have| **have).count(), receiving.have.len());
         // Over a thin link a word for each piece would cost more than it tells.
         self.untold = true;
         if here % all.div_ceil(16).max(1) == 0 {
             self.publish();
         }
+        self.ask();
         self.complete_if_whole();
         Fared::Settled
     }
@@ -257,12 +306,8 @@ impl Acceptor {
     }
 
     pub(super) fn unsubscribe(&mut self) {
-        self.receiving = None;
-        if let Some(offer) = &self.record.offer {
-            for scope in &offer.scopes {
-                let _ = self.orders.send(Order::Unsubscribe(scope.chunks(self.doors.prefix(), &offer.id)));
-            }
-        }
+        let asked = self.receiving.take().and_then(|receiving| receiving.asked);
+        self.order(asked, Order::Unsubscribe);
         self.store.sweep(&self.record.kept());
     }
 

@@ -155,17 +155,18 @@ impl Intake {
         if now.asked.is_some() {
             return;
         }
-        if let Some(filter) = now.unsubscribe.first() {
-            if client.try_unsubscribe(filter).is_ok() {
-                now.asked = now.unsubscribe.pop_first().map(Question::Unsubscribe);
-            }
-        } else if !now.subscribe.is_empty() {
+        // A piece may come in while the one before it is given up.
+        if !now.subscribe.is_empty() {
             let filters: Vec<String> = now.subscribe.iter().cloned().collect();
             let request = filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
             if client.try_subscribe_many(request).is_ok() {
                 now.subscribe.clear();
                 now.asked = Some(Question::Subscribe(filters));
             }
+        } else if let Some(filter) = now.unsubscribe.first()
+            && client.try_unsubscribe(filter).is_ok()
+        {
+            now.asked = now.unsubscribe.pop_first().map(Question::Unsubscribe);
         }
     }
 

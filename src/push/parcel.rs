@@ -12,7 +12,7 @@ use super::settings::MAX_OUTGOING;
 
 /// The largest `.head` file that goes as one message. Above it, what an interrupted transfer has brought is worth keeping,
 /// and a trap is better asked first.
-pub const WHOLE: usize = 32 * 1024;
+pub const WHOLE: usize = 16 * 1024;
 
 /// A signed head, ready to be published.
 #[derive(Debug, Clone)]

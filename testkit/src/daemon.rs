@@ -286,6 +286,10 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.kill();
+        // What a test that fails waited for in vain is told here.
+        if std::thread::panicking() {
+            println!("the daemon said:\n{}", self.log().join("\n"));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The real acceptor in this process, with the test in the place of link and pipeline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub type Stamp = (u64, u64, i64, i64);
 pub struct Trap {
     pub seat: Seat,
     pub report: Option<Report>,
+    /// Topics of pieces that are subscribed to.
+    pub asked: BTreeSet<String>,
     state: tempfile::TempDir,
     inputs: Sender<Input>,
     orders: UnboundedReceiver<Order>,
@@ -97,6 +99,7 @@ impl Trap {
         Self {
             seat,
             report: None,
+            asked: BTreeSet::new(),
             state,
             inputs,
             orders,
@@ -155,6 +158,14 @@ impl Trap {
         self.until(|_, report| report.as_ref().is_some_and(|report| step(report) == Some(Step::Active)));
     }
 
+    /// Waits until the acceptor tells of so many pieces.
+    pub fn told(&mut self, pieces: u32) {
+        let received = |report: &Report| report.offer.as_ref().map(|offer| offer.received);
+        if self.report.as_ref().and_then(received) != Some(pieces) {
+            self.until(|_, report| report.as_ref().and_then(received) == Some(pieces));
+        }
+    }
+
     /// How far the last offer came.
     pub fn step(&self) -> Option<Step> {
         self.report.as_ref().and_then(step)
@@ -177,8 +188,11 @@ impl Trap {
         loop {
             let next = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, self.orders.recv()).await });
             let order = next.expect("the acceptor answers").expect("the acceptor lives");
-            if let Order::State(body) = &order {
-                self.report = Some(serde_json::from_slice(body).unwrap());
+            match &order {
+                Order::State(body) => self.report = Some(serde_json::from_slice(body).unwrap()),
+                Order::Subscribe(filter) if filter.contains("/chunk/") => drop(self.asked.insert(filter.clone())),
+                Order::Unsubscribe(filter) => drop(self.asked.remove(filter)),
+                _ => {}
             }
             if enough(&order, &self.report) {
                 return;

@@ -82,7 +82,9 @@ fn cargo(arguments: &[&str]) -> Result<()> {
 fn cargo_with(arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
     println!("cargo {}", arguments.join(" "));
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    as_from_a_shell(&mut command);
+    let status = command
         .args(arguments)
         .envs(variables.iter().copied())
         .current_dir(root())
@@ -90,6 +92,15 @@ fn cargo_with(arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
         .context("cannot start cargo")?;
     ensure!(status.success(), "cargo {} failed", arguments.join(" "));
     Ok(())
+}
+
+/// Takes away what cargo said of this program: build scripts that look at it would run again, and again the next time.
+fn as_from_a_shell(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
 }
 
 /// The repository, wherever the command was called from.

@@ -37,7 +37,9 @@ pub fn run(arguments: &[&str]) -> Result<()> {
     }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let test = ["test", "--locked", "--test", "thin_link", "--", "--nocapture"];
-    let status = Command::new("ip")
+    let mut command = Command::new("ip");
+    crate::as_from_a_shell(&mut command);
+    let status = command
         .args(["netns", "exec", &names[0], &cargo])
         .args(test)
         .current_dir(crate::root())
