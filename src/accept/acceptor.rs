@@ -391,6 +391,7 @@ impl Acceptor {
             active: record.active.clone().unwrap_or_else(configured),
             previous: record.active.as_ref().map(|_| record.previous.clone().unwrap_or_else(configured)),
             floor: record.floor,
+            ceiling: record.floor.saturating_add(self.trap.max_jump),
             offer: record.offer.as_ref().map(tell),
             decided: record.decided.iter().rev().take(TOLD).rev().cloned().collect(),
             refused: self.refused.clone(),

@@ -109,6 +109,9 @@ pub struct Report {
     pub previous: Option<HeadFacts>,
     /// No head with this or a lower sequence is taken.
     pub floor: u64,
+    /// And none with a higher one than this.
+    #[serde(default = "unbounded")]
+    pub ceiling: u64,
     /// The last head that was offered with a signature that holds.
     pub offer: Option<OfferReport>,
     /// What became of earlier offers, the latest last; at most 8.
@@ -119,6 +122,11 @@ pub struct Report {
     /// What the trap knows of its own frames, and what became of requests.
     #[serde(default)]
     pub local: Local,
+}
+
+/// Of a trap that does not tell.
+fn unbounded() -> u64 {
+    u64::MAX
 }
 
 /// What a trap can be asked about, and what it was.

@@ -45,6 +45,12 @@ pub fn foresee(name: &str, report: &Report, parcel: &Parcel) -> Foresight {
             manifest.sequence, report.floor
         ));
     }
+    if manifest.sequence > report.ceiling {
+        return Foresight::Refuses(format!(
+            "sequence {} is above {}, the highest that the trap takes now (heads.max_jump)",
+            manifest.sequence, report.ceiling
+        ));
+    }
     if parcel.bytes() > report.max_bytes {
         return Foresight::Refuses(format!(
             "{} bytes are more than the {} that the trap takes (heads.max_bytes)",
@@ -79,10 +85,11 @@ mod tests {
     fn each_refusal_is_foreseen_with_its_reason() {
         let parcel = testing::large();
         let good = testing::report(&parcel);
-        let cases: [(&str, Spoil); 4] = [
+        let cases: [(&str, Spoil); 5] = [
             ("runs other-net", |report| report.backbone = "other-net".into()),
             ("another file of backbone", |report| report.backbone_sha256 = "00".repeat(32)),
             ("sequence 5 is not above 5", |report| report.floor = 5),
+            ("sequence 5 is above 4", |report| (report.floor, report.ceiling) = (0, 4)),
             ("heads.max_bytes", |report| report.max_bytes = 4096),
         ];
         for (expected, spoil) in cases {

@@ -69,6 +69,7 @@ pub fn report(parcel: &Parcel) -> Report {
         active,
         previous: None,
         floor: 4,
+        ceiling: 1_004,
         offer: None,
         decided: Vec::new(),
         refused: Refusals::default(),

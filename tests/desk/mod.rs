@@ -226,6 +226,7 @@ pub fn report(name: &str, groups: &[&str]) -> Report {
         active: facts,
         previous: None,
         floor: 0,
+        ceiling: 1_000,
         offer: None,
         decided: Vec::new(),
         refused: Refusals::default(),
