@@ -5,22 +5,14 @@ mod parts;
 
 use arcticd::accept::Step;
 use arcticd::heads::Bundle;
-use parts::heads::{blind, good, offer, paranoid, pieces, reports, set, topic, trusting, wait_report, wait_step};
-use parts::{BIN, PATIENCE, bear, frame, frames, listen, start_online, wait_detections, wait_frames, wait_health};
+use parts::heads::{
+    adopt, blind, empty_frames, good, offer, paranoid, pieces, reports, set, topic, trusting, wait_report, wait_step,
+};
+use parts::{BIN, PATIENCE, bear, frames, listen, start_online, wait_detections, wait_frames, wait_health};
 use serde_json::Value;
 use testkit::broker::Broker;
 use testkit::daemon::World;
 use testkit::head::signed::{self, Maker, Mind};
-use testkit::scenes::Scene;
-
-/// Frames with nothing on them, dealt with one after the other.
-fn empty_frames(world: &World, seeds: std::ops::Range<u64>) {
-    for seed in seeds {
-        let name = format!("empty-{seed}.jpg");
-        world.drop_frame(&name, &frame(Scene::Empty, seed)).unwrap();
-        wait_frames(world, &[&name]);
-    }
-}
 
 fn list(world: &World) -> Value {
     let config = world.write_config().unwrap();
@@ -246,10 +238,7 @@ fn a_head_whose_key_was_taken_away_leaves_service() {
     let world = trusting(&maker, &broker, 1);
     let key = other.trust_in(&world.path("keys")).unwrap();
     let mut daemon = start_online(&world, &subscriber);
-    set(&subscriber, &other.head(&good(), 4, |_| {}).unwrap());
-    wait_step(&subscriber, 4, Step::Trial);
-    empty_frames(&world, 0..1);
-    wait_step(&subscriber, 4, Step::Active);
+    adopt(&subscriber, &world, &other.head(&good(), 4, |_| {}).unwrap());
     assert_eq!(daemon.terminate().unwrap(), 0);
     std::fs::remove_file(key).unwrap();
     let since = subscriber.messages().len();
@@ -267,11 +256,8 @@ fn a_head_that_can_t_be_read_now_is_not_given_up_when_the_one_above_it_goes() {
     let key = other.trust_in(&world.path("keys")).unwrap();
     let mut daemon = start_online(&world, &subscriber);
     let (below, above) = (maker.head(&good(), 1, |_| {}).unwrap(), other.head(&good(), 2, |_| {}).unwrap());
-    for (sequence, head) in [(1, &below), (2, &above)] {
-        set(&subscriber, head);
-        wait_step(&subscriber, sequence, Step::Trial);
-        empty_frames(&world, sequence..sequence + 1);
-        wait_step(&subscriber, sequence, Step::Active);
+    for head in [&below, &above] {
+        adopt(&subscriber, &world, head);
     }
     assert_eq!(daemon.terminate().unwrap(), 0);
     // As a card that fails to read, until it is put in once more.
@@ -300,10 +286,7 @@ fn a_start_without_any_key_gives_no_head_up_for_ever() {
     let subscriber = listen(broker.port());
     let world = trusting(&maker, &broker, 1).set_raw("alerts.thresholds", "{ polar_bear = 0.0 }");
     let mut daemon = start_online(&world, &subscriber);
-    set(&subscriber, &maker.head(&good(), 4, |_| {}).unwrap());
-    wait_step(&subscriber, 4, Step::Trial);
-    empty_frames(&world, 0..1);
-    wait_step(&subscriber, 4, Step::Active);
+    adopt(&subscriber, &world, &maker.head(&good(), 4, |_| {}).unwrap());
     assert_eq!(daemon.terminate().unwrap(), 0);
     // As if the disk with the keys came up late.
     let (keys, away) = (world.path("keys"), world.path("keys-away"));
@@ -328,10 +311,7 @@ fn a_rollback_at_the_machine_returns_to_the_head_before_and_refuses_the_bad_one_
     let world = trusting(&maker, &broker, 1);
     let _daemon = start_online(&world, &subscriber);
     for sequence in [1, 2] {
-        set(&subscriber, &maker.head(&good(), sequence, |_| {}).unwrap());
-        wait_step(&subscriber, sequence, Step::Trial);
-        empty_frames(&world, sequence..sequence + 1);
-        wait_step(&subscriber, sequence, Step::Active);
+        adopt(&subscriber, &world, &maker.head(&good(), sequence, |_| {}).unwrap());
     }
     let config = world.write_config().unwrap();
     let rollback = || world.command(BIN).args(["head", "rollback", "--config"]).arg(&config).output().unwrap();
@@ -380,10 +360,7 @@ fn another_head_in_the_configuration_counts_for_more_than_one_pushed_before() {
     let subscriber = listen(broker.port());
     let world = trusting(&maker, &broker, 1);
     let mut daemon = start_online(&world, &subscriber);
-    set(&subscriber, &maker.head(&good(), 1, |_| {}).unwrap());
-    wait_step(&subscriber, 1, Step::Trial);
-    empty_frames(&world, 0..1);
-    wait_step(&subscriber, 1, Step::Active);
+    adopt(&subscriber, &world, &maker.head(&good(), 1, |_| {}).unwrap());
     assert_eq!(daemon.terminate().unwrap(), 0);
     let chosen = world.path("chosen.head");
     maker.head(&paranoid(), 40, |_| {}).unwrap().save(&chosen).unwrap();

@@ -302,11 +302,7 @@ impl Acceptor {
 
     /// The next step of the head under way.
     pub(super) fn step(&mut self, step: Step, reason: Option<String>) -> Result<()> {
-        self.change(step, |record| {
-            if let Some(offer) = &mut record.offer {
-                (offer.step, offer.reason) = (step, reason);
-            }
-        })
+        self.change(step, |record| record.walk(step, reason))
     }
 
     /// The end of the head under way; whatever the disk says, it judges no more.

@@ -90,11 +90,17 @@ impl Record {
         self.decided.drain(..over);
     }
 
+    /// The offer is at this step now.
+    pub fn walk(&mut self, step: Step, reason: Option<String>) {
+        if let Some(offer) = &mut self.offer {
+            (offer.step, offer.reason) = (step, reason);
+        }
+    }
+
     /// Ends the offer.
     pub fn end_offer(&mut self, step: Step, reason: Option<String>) {
-        if let Some(offer) = &mut self.offer {
-            offer.step = step;
-            offer.reason = reason.clone();
+        self.walk(step, reason.clone());
+        if let Some(offer) = &self.offer {
             let (id, sequence) = (offer.id, offer.head.sequence);
             self.deaths.remove(&id);
             self.decide(id, sequence, step, reason);

@@ -173,6 +173,8 @@ impl Acceptor {
             Ok(stage) => {
                 self.candidate = Some(Candidate { id: offer.id, judge, stage });
                 self.take_seats();
+                // Who hears that it is tried may rely on it: the next frame counts.
+                self.publish();
             }
             Err(error) => tracing::error!("{error:#}; the head is tried again"),
         }
@@ -187,7 +189,7 @@ impl Acceptor {
         }
         self.give_way()?;
         if self.settings.shadow_frames > 0 {
-            self.step(Step::Shadow, None)?;
+            self.put(Step::Shadow, |record| record.walk(Step::Shadow, None))?;
             return Ok(Stage::Shadow);
         }
         self.begin_trial()?;
@@ -212,10 +214,9 @@ impl Acceptor {
 
     /// From here on no head of this or a lower sequence is taken, whatever becomes of this one.
     fn begin_trial(&mut self) -> Result<()> {
-        self.change(Step::Trial, |record| {
+        self.put(Step::Trial, |record| {
+            record.walk(Step::Trial, None);
             if let Some(offer) = &mut record.offer {
-                offer.step = Step::Trial;
-                offer.reason = None;
                 offer.trial = TrialReport::default();
                 record.floor = record.floor.max(offer.head.sequence);
             }
@@ -277,6 +278,7 @@ impl Acceptor {
                 {
                     candidate.stage = Stage::Trial;
                     self.take_seats();
+                    self.publish();
                 }
             }
             Outcome::Keep => self.commit(),

@@ -61,7 +61,8 @@ impl Subscription {
         let host = if self.ca_file.is_some() { "localhost".to_owned() } else { Ipv4Addr::LOCALHOST.to_string() };
         let mut options = MqttOptions::new(id, host, self.port);
         options.set_clean_session(self.client_id.is_none());
-        options.set_keep_alive(Duration::from_secs(10));
+        // A connection that is lost loses what was under way on it; on a busy machine a ping behind much else takes long.
+        options.set_keep_alive(Duration::from_secs(60));
         options.set_max_packet_size(16 << 20, 16 << 20);
         if let Some((user, password)) = &self.login {
             options.set_credentials(user, password);

@@ -5,9 +5,10 @@ use arcticd::heads::Bundle;
 use testkit::broker::Broker;
 use testkit::daemon::World;
 use testkit::head::signed::{self, Maker, Mind};
+use testkit::scenes::Scene;
 use testkit::subscriber::{Message, Subscriber};
 
-use super::{PATIENCE, head, world};
+use super::{PATIENCE, frame, head, wait_frames, world};
 
 /// Scores of a head that sees nothing anywhere.
 pub fn blind() -> Mind {
@@ -78,4 +79,22 @@ pub fn wait_step(subscriber: &Subscriber, sequence: u64, step: Step) -> OfferRep
     let is =
         |report: &Report| report.offer.clone().filter(|offer| offer.head.sequence == sequence && offer.state == step);
     is(&wait_report(subscriber, 0, |report| is(report).is_some())).unwrap()
+}
+
+/// Publishes a whole head and shows the trap empty frames until it serves; the trial takes one.
+pub fn adopt(subscriber: &Subscriber, world: &World, bundle: &Bundle) {
+    let sequence = bundle.manifest().sequence;
+    set(subscriber, bundle);
+    wait_step(subscriber, sequence, Step::Trial);
+    empty_frames(world, sequence..sequence + 1);
+    wait_step(subscriber, sequence, Step::Active);
+}
+
+/// Frames with nothing on them, dealt with one after the other.
+pub fn empty_frames(world: &World, seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        let name = format!("empty-{seed}.jpg");
+        world.drop_frame(&name, &frame(Scene::Empty, seed)).unwrap();
+        wait_frames(world, &[&name]);
+    }
 }
