@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use arcticd::accept::Content;
+use arcticd::accept::ask::{FrameLabel, Wanted, What};
+use arcticd::accept::{Ask, Content};
+use arcticd::frame::ContentHash;
+use arcticd::journal::Which;
 use testkit::head::signed::{self, Maker};
 use testkit::mutate::{Attack, Material, steady};
 
@@ -15,7 +18,7 @@ const LARGEST: usize = 64 << 10;
 fn main() -> Result<()> {
     let folder = std::env::args().nth(1).context("where to? give a folder")?;
     let folder = Path::new(&folder);
-    for name in ["bundle", "manifest", "offer", "topic"] {
+    for name in ["ask", "bundle", "manifest", "offer", "topic"] {
         std::fs::create_dir_all(folder.join(name))?;
     }
     let write = |target: &str, name: &str, bytes: &[u8]| -> Result<()> {
@@ -24,6 +27,16 @@ fn main() -> Result<()> {
         }
         Ok(())
     };
+    let frame = ContentHash::of(b"a frame");
+    for (name, what) in [
+        ("labels", What::Labels(vec![FrameLabel { frame, label: "polar_bear".into() }])),
+        ("refit", What::Refit),
+        ("frames", What::Features(Wanted::Frames(vec![frame]))),
+        ("some", What::Features(Wanted::Some(Which::Alert, 5))),
+        ("forget", What::Forget(vec![frame])),
+    ] {
+        write("ask", name, &Ask { audience: vec!["north".into()], sequence: 1, what }.encode())?;
+    }
     let maker = Maker::new()?;
     let (good, older) = (steady(&maker, 0.9, 6)?, steady(&maker, 0.8, 5)?);
     write("bundle", "good", &signed::file(&good)?)?;

@@ -100,6 +100,8 @@ pub struct Acceptor {
     pub(super) orders: UnboundedSender<Order>,
     pub(super) receiving: Option<Receiving>,
     pub(super) refused: Refusals,
+    // How many of them were told.
+    refused_told: u64,
     // Files in `heads.directory` as they were when they were last read.
     pub(super) by_hand: BTreeMap<PathBuf, (u64, Option<SystemTime>)>,
     // Something could not be kept; it is asked for again when there is room.
@@ -146,6 +148,7 @@ impl Acceptor {
             orders,
             receiving: None,
             refused: Refusals::default(),
+            refused_told: 0,
             by_hand: BTreeMap::new(),
             refetch: false,
             untold: false,
@@ -209,7 +212,8 @@ impl Acceptor {
         }
     }
 
-    /// Counts what was refused unproven, and says so without letting a flood of it become a flood of ours.
+    /// Counts what was refused unproven, and says so without letting a flood of it become a flood of ours: at once at each
+    /// doubling, else within a minute.
     pub(super) fn refuse(&mut self, source: &str, reason: &str) {
         self.refused.count += 1;
         self.refused.last = Some(format!("{source}: {reason}"));
@@ -228,6 +232,9 @@ impl Acceptor {
     }
 
     fn look_after(&mut self) {
+        if self.refused.count > self.refused_told {
+            self.publish();
+        }
         self.revoke();
         self.resume();
         if std::mem::take(&mut self.refetch) {
@@ -350,6 +357,7 @@ impl Acceptor {
     /// Tells the broker how the heads stand.
     pub(super) fn publish(&mut self) {
         self.untold = false;
+        self.refused_told = self.refused.count;
         match serde_json::to_vec(&self.report()) {
             Ok(body) => drop(self.orders.send(Order::State(body))),
             Err(error) => tracing::error!("head/state can't be written: {error}"),
