@@ -96,6 +96,29 @@ fn pieces_come_in_any_order_twice_and_over_a_power_cut() {
 }
 
 #[test]
+fn a_head_whose_pieces_never_come_is_taken_whole_by_another_way() {
+    let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
+    let subscriber = listen(broker.port());
+    let world = trusting(&maker, &broker, 1);
+    let mut daemon = start_online(&world, &subscriber);
+    for (sequence, by_hand) in [(1, false), (2, true)] {
+        let bundle = maker.head(&Mind::Large(parts::head().to_owned(), 30_000), sequence, |_| {}).unwrap();
+        offer(&subscriber, &bundle);
+        wait_step(&subscriber, sequence, Step::Receiving);
+        if by_hand {
+            // The folder is looked at when the daemon starts, and once a minute.
+            assert_eq!(daemon.terminate().unwrap(), 0);
+            std::fs::create_dir_all(world.path("by-hand")).unwrap();
+            bundle.save(&world.path("by-hand/carried.head")).unwrap();
+            daemon = start_online(&world, &subscriber);
+        } else {
+            set(&subscriber, &bundle);
+        }
+        wait_step(&subscriber, sequence, Step::Trial);
+    }
+}
+
+#[test]
 fn a_piece_that_was_changed_on_the_way_is_refused_and_the_true_one_taken() {
     let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
     let subscriber = listen(broker.port());

@@ -68,7 +68,9 @@ impl Acceptor {
             }
         };
         let (id, facts) = (ContentHash::of(opened.manifest_bytes()), facts(&opened, origin));
-        if !self.enter(&id, &facts, &opened) {
+        // Its pieces are awaited, and here it is whole: by a card that somebody carried there.
+        let awaited = self.is_receiving() && self.record.under_way().is_some_and(|offer| offer.id == id);
+        if !awaited && !self.enter(&id, &facts, &opened) {
             return Fared::Settled;
         }
         // Files of other digests beside a good manifest: nobody signed that, so nothing is decided about the head.
@@ -79,7 +81,11 @@ impl Acceptor {
                 return Fared::Settled;
             }
         };
-        let walked = self.supersede().and_then(|()| self.open_offer(id, facts, Step::Verified, Vec::new(), 0));
+        let walked = if awaited {
+            self.step(Step::Verified, None)
+        } else {
+            self.supersede().and_then(|()| self.open_offer(id, facts, Step::Verified, Vec::new(), 0))
+        };
         match walked.and_then(|()| self.keep(&id, &bundle)) {
             Ok(()) => Fared::Settled,
             Err(error) => self.troubled(&error),

@@ -175,7 +175,8 @@ fn new_password() -> Result<String, KeyError> {
 
 fn ask(prompt: &str) -> Result<String, KeyError> {
     if !io::stdin().is_terminal() {
-        let problem = "there is no terminal to ask for the password on; give --password-file FILE";
+        let problem = "there is no terminal to ask for the password on; give --password-file FILE (`head ask`: \
+                       --key-password-file FILE)";
         return Err(KeyError::NoPassword(problem.into()));
     }
     rpassword::prompt_password(prompt).map_err(|error| KeyError::NoPassword(format!("no password: {error}")))

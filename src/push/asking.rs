@@ -57,8 +57,9 @@ pub fn run(configured: &Mqtt, call: &AskCall) -> Result<ExitCode> {
         let names = asking.scopes.iter().map(|(Scope::Trap(name) | Scope::Group(name))| name.clone());
         let message = Ask { audience: names.collect(), sequence, what: what.clone() }.encode();
         let signature = sign_message(&key, &message, &format!("ask:{kind}\tsequence:{sequence}"))?;
-        asking.begin(kind, sequence, ContentHash::of(&message));
-        terminal::complain(format_args!("{kind}, sequence {sequence}, signed by key {}", signature.key()));
+        let key = signature.key().to_string();
+        terminal::complain(format_args!("{kind}, sequence {sequence}, signed by key {key}"));
+        asking.begin(Sought { kind, sequence, id: ContentHash::of(&message), key });
         let payload = Envelope { message, signature: signature.encode().into_bytes() }.encode();
         let deadline = (way.wait > 0).then(|| Instant::now() + Duration::from_secs(way.wait));
         while let Err(stop) = asking.leg(&mut wire, &payload, deadline).await {
@@ -130,14 +131,22 @@ fn parse_labels(text: &str) -> Result<Vec<FrameLabel>, String> {
     Ok(labels)
 }
 
+/// What answers are compared with.
+struct Sought {
+    kind: Kind,
+    sequence: u64,
+    id: ContentHash,
+    key: String,
+}
+
 /// A request under way.
 struct Asking {
     prefix: String,
     scopes: Vec<Scope>,
     folder: Option<PathBuf>,
     reports: BTreeMap<String, Report>,
-    // Kind, sequence and id, once it is signed.
-    sought: Option<(Kind, u64, ContentHash)>,
+    // Once it is signed.
+    sought: Option<Sought>,
     acknowledged: BTreeSet<usize>,
     answers: BTreeMap<String, Asked>,
     // What each trap had refused before the request.
@@ -199,15 +208,17 @@ impl Asking {
         if !ours {
             return;
         }
-        if let Some((kind, sequence, id)) = self.sought {
+        if let Some(Sought { kind, sequence, id, key }) = &self.sought {
+            let (kind, sequence, id) = (*kind, *sequence, *id);
             let asked = report.local.asked.get(&kind);
             if let Some(asked) = asked.filter(|asked| asked.id == id && asked.state != AskState::UnderWay) {
                 self.answers.insert(trap.to_owned(), asked.clone());
             }
-            // It was refused without being taken.
+            // It was refused without being taken: by its number, or before anything but the signature was looked at.
             let mark = format!("request {kind} {sequence} ");
+            let ours = |last: &&String| last.contains(&mark) || last.to_uppercase().contains(key.as_str());
             let news = self.refused.get(trap).is_none_or(|before| report.refused.count > *before);
-            if let Some(last) = report.refused.last.as_ref().filter(|last| news && last.contains(&mark)) {
+            if let Some(last) = report.refused.last.as_ref().filter(|last| news && ours(last)) {
                 let (key, state) = (String::new(), AskState::Refused);
                 let refused = Asked { sequence, id, key, state, outcome: Some(last.clone()), count: 0 };
                 self.answers.entry(trap.to_owned()).or_insert(refused);
@@ -222,8 +233,8 @@ impl Asking {
         taken.map(|asked| asked.sequence).max().unwrap_or(0)
     }
 
-    fn begin(&mut self, kind: Kind, sequence: u64, id: ContentHash) {
-        self.sought = Some((kind, sequence, id));
+    fn begin(&mut self, sought: Sought) {
+        self.sought = Some(sought);
         self.refused = self.reports.iter().map(|(trap, report)| (trap.clone(), report.refused.count)).collect();
     }
 
@@ -240,7 +251,7 @@ impl Asking {
 
     /// As far as one connection carries.
     async fn leg(&mut self, wire: &mut Wire, payload: &[u8], deadline: Option<Instant>) -> Result<(), Stop> {
-        let Some((kind, ..)) = self.sought else { return Ok(()) };
+        let Some(kind) = self.sought.as_ref().map(|sought| sought.kind) else { return Ok(()) };
         let mut filters = self.states();
         if kind == Kind::Features {
             filters.extend(self.filters("features/+"));
@@ -305,7 +316,11 @@ impl Asking {
             let (word, text, code) = match self.answers.get(trap) {
                 Some(Asked { state: AskState::Done, outcome, .. }) => ("done", outcome.clone(), ExitCode::Ok),
                 Some(Asked { outcome, .. }) => ("refused", outcome.clone(), ExitCode::Failure),
-                None => ("no answer", Some("it will do it when it gets it".to_owned()), ExitCode::Failure),
+                None => (
+                    "no answer",
+                    Some("it may be away, and does it when it gets it; what it says stands on head/state".to_owned()),
+                    ExitCode::Failure,
+                ),
             };
             terminal::complain(format_args!("{trap}: {word}: {}", plain(&text.unwrap_or_default())));
             code

@@ -45,6 +45,13 @@ pub fn foresee(name: &str, report: &Report, parcel: &Parcel) -> Foresight {
             manifest.sequence, report.floor
         ));
     }
+    let later = report.offer.as_ref().filter(|offer| !offer.state.is_final());
+    if let Some(offer) = later.filter(|offer| offer.head.sequence >= manifest.sequence) {
+        return Foresight::Refuses(format!(
+            "a later head is on its way there: {} {}, sequence {}, {}; push with a higher sequence",
+            offer.head.name, offer.head.version, offer.head.sequence, offer.state
+        ));
+    }
     if manifest.sequence > report.ceiling {
         return Foresight::Refuses(format!(
             "sequence {} is above {}, the highest that the trap takes now (heads.max_jump)",
@@ -71,6 +78,7 @@ mod tests {
     use super::super::testing;
     use super::*;
     use crate::accept::HeadFacts;
+    use crate::frame::ContentHash;
 
     #[test]
     fn a_trap_that_nothing_speaks_against_takes_it() {
@@ -98,6 +106,12 @@ mod tests {
             let Foresight::Refuses(reason) = foresee("north", &report, &parcel) else { panic!("{expected}") };
             assert!(reason.contains(expected), "{reason}");
         }
+        let mut report = good.clone();
+        report.offer = Some(testing::offered(ContentHash::of(b"another"), Step::Receiving, None));
+        let Foresight::Refuses(reason) = foresee("north", &report, &parcel) else { panic!("a later one is under way") };
+        assert!(reason.contains("a later head is on its way"), "{reason}");
+        report.offer = Some(testing::offered(ContentHash::of(b"another"), Step::Superseded, None));
+        assert_eq!(foresee("north", &report, &parcel), Foresight::Takes);
         let mut report = good.clone();
         report.backbone_sha256 = report.backbone_sha256.to_uppercase();
         report.max_bytes = parcel.bytes();
