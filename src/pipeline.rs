@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime};
 
 use time::OffsetDateTime;
@@ -16,12 +17,14 @@ use tokio::sync::Notify;
 
 use crate::accept::Observation;
 use crate::classifier::{Classified, Classifier, FileFacts, Look, rfc3339};
-use crate::config::Alerts;
+use crate::config::{Alerts, Power};
 use crate::detect::burst;
 use crate::detection::Detection;
 use crate::frame::ContentHash;
 use crate::health::{Link, Status};
 use crate::journal::{FrameRow, InWork, Journal, JournalError, KeptFrame, Transaction, priority};
+use crate::power::Deferral;
+use crate::service::{SELF_TEST, Watchdog, fault};
 use crate::watch::{Candidate, Queue, Stamp};
 
 /// Topic of detections and event summaries.
@@ -41,6 +44,10 @@ pub struct Pipeline {
     // Frames whose features are kept.
     keep_features: u64,
     in_work: InWork,
+    watchdog: Watchdog,
+    deferral: Deferral,
+    // What alerts and where the trap stands, configured anew.
+    new_alerts: Option<Receiver<Alerts>>,
     // When each open event last took a frame, on the monotonic clock: wall clocks jump.
     active: HashMap<String, Instant>,
 }
@@ -73,6 +80,9 @@ impl Pipeline {
             observer: Box::new(drop),
             keep_features: 0,
             in_work,
+            watchdog: Watchdog::off(),
+            deferral: Deferral::new(&Power { defer_s: 0, ..Power::default() }),
+            new_alerts: None,
             active,
         })
     }
@@ -88,17 +98,82 @@ impl Pipeline {
         Self { keep_features: frames, ..self }
     }
 
+    /// Feeds this watchdog.
+    pub fn watched_by(self, watchdog: Watchdog) -> Self {
+        Self { watchdog, ..self }
+    }
+
+    /// Lets frames wait while the board's supply is weak.
+    pub fn deferring(self, power: &Power) -> Self {
+        Self { deferral: Deferral::new(power), ..self }
+    }
+
+    /// Takes up other alert settings between two frames.
+    pub fn taking(self, new_alerts: Receiver<Alerts>) -> Self {
+        Self { new_alerts: Some(new_alerts), ..self }
+    }
+
     /// Works until the queue is closed. The frame in work is finished first; what waits is found again at the next start.
     pub fn run(mut self) {
         while !self.queue.is_closed() {
-            if let Some(candidate) = self.queue.pop(self.until_next_close()) {
+            if let Some(candidate) = self.next() {
+                self.take_up_alerts();
+                fault::wedge(fault::FRAME);
                 self.process(&candidate);
                 self.queue.done(&candidate);
+                self.watchdog.progress();
+            }
+            if self.watchdog.is_due() {
+                self.test_itself();
             }
             let (live, waiting) = self.queue.len();
             self.status.backlog(live, waiting);
             self.close_idle_events();
         }
+    }
+
+    /// The next frame, unless none comes before something else is to be done.
+    fn next(&mut self) -> Option<Candidate> {
+        let pause = self.until_next_close().min(self.watchdog.until_due());
+        if !self.queue.wait(pause, |live, older| live + older > 0) {
+            self.deferral.rest();
+            self.status.warn("power", None);
+            return None;
+        }
+        let (live, older) = self.queue.len();
+        let Some(hold) = self.deferral.hold(live > 0) else {
+            self.status.warn("power", None);
+            return self.queue.pop(Duration::ZERO);
+        };
+        let text = format!("the supply is weak: {} frames wait", live + older);
+        self.status.warn("power", Some(text));
+        self.status.backlog(live, older);
+        // One that has just arrived may go before those that wait.
+        self.queue.wait(hold.min(self.watchdog.until_due()), |now_live, _| live == 0 && now_live > 0);
+        None
+    }
+
+    fn take_up_alerts(&mut self) {
+        for alerts in self.new_alerts.iter().flat_map(Receiver::try_iter) {
+            self.classifier.set_place(&alerts);
+            self.alerts = alerts;
+        }
+    }
+
+    /// No frame came for a while: a picture of its own takes the way through decoder, backbone and head.
+    fn test_itself(&mut self) {
+        let tested = self.classifier.try_out(SELF_TEST);
+        match &tested {
+            Ok(()) => {
+                tracing::debug!("self-test passed");
+                self.status.warn("self-test", None);
+            }
+            Err(error) => {
+                tracing::error!("self-test: {error}; if this goes on, the service manager starts the daemon anew");
+                self.status.warn("self-test", Some(format!("self-test: {error}")));
+            }
+        }
+        self.watchdog.tested(tested.is_ok());
     }
 
     fn process(&mut self, candidate: &Candidate) {
@@ -243,6 +318,7 @@ impl Pipeline {
                 );
                 self.active.insert(told.event, Instant::now());
                 self.outbox_filled.notify_one();
+                self.status.queued();
             }
             None => tracing::debug!(frame = candidate.name, confidence = %detection.confidence, "{}", verdict.label),
         }
