@@ -8,28 +8,26 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use crate::accept::{self, Acceptor, Doors, HeadFacts, Inbox, Input, NewAlerts, Order, control};
+use crate::accept::{self, Acceptor, Doors, HeadFacts, Inbox, Input, Order, control};
 use crate::classifier::{Classifier, guarded};
-use crate::config::{Alerts, Config, ConfigError, Loaded, WatchMode};
+use crate::config::{Alerts, Config, WatchMode};
 use crate::console::Console;
 use crate::detect::RulesError;
-use crate::frame::Limits;
 use crate::health::{self, Status};
 use crate::journal::{InWork, Journal, Outbox};
+use crate::memory::limits;
 use crate::model::HeadBackbone;
 use crate::model::source::{self, Origin};
 use crate::mqtt::{Intake, Link, OptionsError, Topics, connect_options};
 use crate::pipeline::Pipeline;
-use crate::service::{Manager, Pulse, Reload, Teller, Watchdog, changed_sections};
+use crate::service::{Manager, Pulse, Reload, Teller, Watchdog, renew};
 use crate::watch as frames;
 
 /// How long the first frames wait for the first word about the link: `replayed` is told from it.
 const FIRST_WORD: Duration = Duration::from_secs(5);
-/// How long the heads' thread may take to answer: it may be loading one.
-const HEADS_ANSWER: Duration = Duration::from_secs(15);
 /// How long a stop waits for the link or the console, which bound themselves unless something hangs.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -109,6 +107,7 @@ pub async fn run(
         () = first_word(&status) => {}
         () = &mut stop => {
             tracing::info!("stopped before the first frame");
+            manager.stopping();
             let _ = stop_link.send(true);
             let _ = timeout(LAST_WORDS, sending).await;
             return Ok(());
@@ -320,63 +319,6 @@ fn greet(config: &Config, trap: &str, classifier: &Classifier) {
         config.capture.directory.display(),
         config.state.directory.display(),
     );
-}
-
-/// Takes up what may change while the daemon runs, the section `alerts`, and says what may not. A configuration that can't
-/// be used changes nothing.
-async fn renew(
-    config: &mut Config,
-    loaded: Result<Loaded, ConfigError>,
-    inputs: &mpsc::Sender<Input>,
-    tell_alerts: &mpsc::Sender<Alerts>,
-    status: &Status,
-) {
-    let refused = |reason: String| {
-        let text = format!("the configuration was not reloaded, the one before stays: {reason}");
-        tracing::error!("{text}");
-        status.warn("configuration", Some(text));
-    };
-    let loaded = match loaded {
-        Ok(loaded) => loaded,
-        Err(error) => return refused(error.to_string()),
-    };
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
-    let alerts = loaded.config.alerts.clone();
-    if alerts != config.alerts {
-        let (reply, answer) = oneshot::channel();
-        let _ = inputs.send(Input::Alerts(NewAlerts { alerts: alerts.clone(), reply }));
-        match timeout(HEADS_ANSWER, answer).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => return refused(error.to_string()),
-            Ok(Err(_)) | Err(_) => return refused("the heads' thread does not answer".into()),
-        }
-        let _ = tell_alerts.send(alerts.clone());
-        config.alerts = alerts;
-    }
-    let later = changed_sections(config, &loaded.config).join(", ");
-    tracing::info!("configuration reloaded: {}; alerts as it says", loaded.source);
-    let text = (!later.is_empty())
-        .then(|| format!("the configuration was reloaded; what changed in {later} counts from the next start on"));
-    if let Some(text) = &text {
-        tracing::warn!("{text}");
-    }
-    status.warn("configuration", text);
-}
-
-/// What one file may ask for: no more than half of the memory that is free now, lest the system end the daemon for it.
-pub fn limits() -> Limits {
-    let limits = Limits::default();
-    let half = memory_available().map_or(limits.max_memory, |free| free / 2);
-    Limits { max_memory: half.clamp(64 << 20, limits.max_memory), ..limits }
-}
-
-/// Bytes of memory that can be had without swapping; `None` where the kernel does not say.
-pub fn memory_available() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 /// Waits until the first attempt to connect has ended one way or the other.

@@ -3,15 +3,15 @@
 //! A frame is its content: known content is noted and left alone. The frame is marked done in the same transaction that
 //! queues its message; a crash before it means the frame is looked at again, a crash after it that nothing is.
 
+mod file;
+
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+pub use file::{FileRead, read};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
@@ -20,12 +20,11 @@ use crate::classifier::{Classified, Classifier, FileFacts, Look, rfc3339};
 use crate::config::{Alerts, Power};
 use crate::detect::burst;
 use crate::detection::Detection;
-use crate::frame::ContentHash;
 use crate::health::{Link, Status};
 use crate::journal::{FrameRow, InWork, Journal, JournalError, KeptFrame, Transaction, priority};
 use crate::power::Deferral;
 use crate::service::{SELF_TEST, Watchdog, fault};
-use crate::watch::{Candidate, Queue, Stamp};
+use crate::watch::{Candidate, Queue};
 
 /// Topic of detections and event summaries.
 const TOPIC: &str = "detection";
@@ -349,6 +348,7 @@ impl Pipeline {
                 Ok(()) => {
                     self.active.remove(&id);
                     self.outbox_filled.notify_one();
+                    self.status.queued();
                 }
                 Err(error) => {
                     tracing::error!(event = id, "{error:#}; the event stays open and is closed later");
@@ -409,46 +409,6 @@ fn numbered(mut detection: Detection, epoch: &str, seq: u64) -> Detection {
     detection.epoch = Some(epoch.to_owned());
     detection.seq = Some(seq);
     detection
-}
-
-/// A file's content and what the system says of it.
-pub struct FileRead {
-    /// The whole file, or one byte more than is allowed.
-    pub bytes: Vec<u8>,
-    /// Of [`FileRead::bytes`]: of the whole file, unless it is larger than allowed and so no frame.
-    pub hash: ContentHash,
-    /// As of the open file.
-    pub stamp: Stamp,
-    /// Modification time.
-    pub modified: OffsetDateTime,
-}
-
-/// Reads one regular file.
-///
-/// # Errors
-/// Those of the system; a FIFO or device is refused without blocking on it.
-pub fn read(path: &Path, max_bytes: u64) -> io::Result<FileRead> {
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-    let mut file = File::options().read(true).custom_flags(nonblocking).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut bytes = Vec::with_capacity(metadata.len().min(max_bytes) as usize);
-    // One byte more than allowed, so that the decoder refuses it by its size.
-    (&mut file).take(max_bytes + 1).read_to_end(&mut bytes)?;
-    let hash = ContentHash::of(&bytes);
-    let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    Ok(FileRead { bytes, hash, stamp: Stamp::from(&file.metadata()?), modified: utc(modified) })
-}
-
-/// A system time as a calendar date; one beyond the calendar becomes 1970.
-fn utc(time: SystemTime) -> OffsetDateTime {
-    let nanoseconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => after.as_nanos() as i128,
-        Err(before) => -(before.duration().as_nanos() as i128),
-    };
-    OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]

@@ -15,6 +15,6 @@ mod watchdog;
 
 pub use manager::Manager;
 pub use pulse::Pulse;
-pub use reload::{Reload, changed_sections};
+pub use reload::{Reload, renew};
 pub use telling::Teller;
 pub use watchdog::{SELF_TEST, Watchdog};

@@ -44,7 +44,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             poll: Duration::from_secs(3),
-            root_check: Duration::from_secs(5),
+            root_check: Duration::from_secs(10),
             tick: Duration::from_secs(1),
             second_look: Duration::from_secs(1),
             retry: Duration::from_secs(600),
