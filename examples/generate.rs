@@ -1,5 +1,6 @@
 //! Writes what is made from the definitions in the library: the configuration's schema, man pages, shell completions; and,
-//! from photos, the background features that `arcticd train` adds where there is no background folder.
+//! from photos, the background features that `arcticd train` adds where there is no background folder; and the picture of
+//! the watchdog's self-test.
 //! `cargo xtask schema`, `man`, `completions` and `background` call it.
 
 use std::env;
@@ -12,6 +13,7 @@ use arcticd::model::source::{self, Origin};
 use arcticd::quantize::Progress;
 use arcticd::train::background::Background;
 use arcticd::train::{Cache, Extractor, Labelled};
+use testkit::scenes::Scene;
 
 /// Packaged photos: 1,280 bytes each in the binary.
 const BACKGROUND_PHOTOS: usize = 200;
@@ -27,7 +29,8 @@ fn main() -> Result<()> {
         ["completions"] => completions(&root.join("target/completions")),
         ["completions", directory] => completions(Path::new(directory)),
         ["background", photos] => background(&root.join("models/default/background.bin"), Path::new(photos)),
-        _ => bail!("usage: generate schema | man [DIR] | completions [DIR] | background PHOTOS"),
+        ["self-test"] => write(&root.join("src/service/self_test.jpg"), &Scene::Bear.jpeg(1, 160, 120)?),
+        _ => bail!("usage: generate schema | man [DIR] | completions [DIR] | background PHOTOS | self-test"),
     }
 }
 

@@ -147,6 +147,20 @@ impl Classifier {
         self.gives_features = wanted;
     }
 
+    /// Where the trap says it stands, as configured anew.
+    pub fn set_place(&mut self, alerts: &Alerts) {
+        (self.location, self.location_policy) = (alerts.location, alerts.location_policy);
+    }
+
+    /// Takes a picture the whole way, from its bytes to the proven head's opinion, and keeps nothing of it.
+    ///
+    /// # Errors
+    /// [`ClassifyError`]: frames will hardly fare better.
+    pub fn try_out(&self, picture: &[u8]) -> Result<(), ClassifyError> {
+        let seen = self.see(picture)?;
+        self.proven().look(&seen.features).map(drop)
+    }
+
     /// The frozen network.
     pub fn backbone(&self) -> &Arc<Backbone> {
         &self.backbone

@@ -16,19 +16,18 @@ use crate::classifier::{Classifier, guarded};
 use crate::config::{Alerts, Config, WatchMode};
 use crate::console::Console;
 use crate::detect::RulesError;
-use crate::frame::Limits;
 use crate::health::{self, Status};
 use crate::journal::{InWork, Journal, Outbox};
+use crate::memory::limits;
 use crate::model::HeadBackbone;
 use crate::model::source::{self, Origin};
 use crate::mqtt::{Intake, Link, OptionsError, Topics, connect_options};
 use crate::pipeline::Pipeline;
+use crate::service::{Manager, Pulse, Reload, Teller, Watchdog, renew};
 use crate::watch as frames;
 
 /// How long the first frames wait for the first word about the link: `replayed` is told from it.
 const FIRST_WORD: Duration = Duration::from_secs(5);
-/// How often the watch's thread is looked after.
-const LOOK_AFTER_WATCH: Duration = Duration::from_secs(5);
 /// How long a stop waits for the link or the console, which bound themselves unless something hangs.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -49,11 +48,17 @@ impl From<OptionsError> for DaemonError {
     }
 }
 
-/// Runs until `stop` resolves, then finishes the frame in work, sends what is queued and says `stopped`.
+/// Runs until `stop` resolves, then finishes the frame in work, sends what is queued and says `stopped`. `manager` hears
+/// of it, and `reload` may come in between.
 ///
 /// # Errors
 /// [`DaemonError`]. One bad frame, a missing capture directory or an absent broker are none.
-pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), DaemonError> {
+pub async fn run(
+    mut config: Config,
+    stop: impl Future<Output = ()>,
+    manager: Manager,
+    mut reload: Reload,
+) -> Result<(), DaemonError> {
     let mut stop = pin!(stop);
     let trap = config.trap_name();
     let connection = connect_options(&config.mqtt, &config.client_id())?;
@@ -63,7 +68,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
 
     let backbone = &classifier.backbone().manifest().id;
     let head = classifier.proven().head().title();
-    let status = Arc::new(Status::new(&trap, backbone, &head, &config.state.directory));
+    let status = Arc::new(Status::new(&trap, backbone, &head, &config.state.directory).on_board(&config.power));
     status.warn("model", fallback);
     status.warn("journal", journal.warning().map(str::to_owned));
     let (inputs, heard) = mpsc::channel();
@@ -79,14 +84,16 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
     let (stop_link, link_stops) = watch::channel(false);
     let topics = Topics::new(&config.mqtt.prefix, &trap);
     let health_every = Duration::from_secs(config.mqtt.health_s);
+    let watch_pulse = Arc::new(Pulse::new("the watch"));
+    let link_pulse = Arc::new(Pulse::new("the link"));
     let mut sending = tokio::spawn({
-        let (outbox_filled, status) = (outbox_filled.clone(), status.clone());
+        let (outbox_filled, status, pulse) = (outbox_filled.clone(), status.clone(), link_pulse.clone());
         async move {
             match connection {
                 Some(options) => {
                     let intake = Some(Intake::new(inbox, doors, max_bytes));
                     let link = Link::new(options, topics, outbox, outbox_filled, status, health_every, intake);
-                    link.run(link_stops).await;
+                    link.minded_by(pulse).run(link_stops).await;
                     Ok(())
                 }
                 None => {
@@ -100,6 +107,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
         () = first_word(&status) => {}
         () = &mut stop => {
             tracing::info!("stopped before the first frame");
+            manager.stopping();
             let _ = stop_link.send(true);
             let _ = timeout(LAST_WORDS, sending).await;
             return Ok(());
@@ -114,11 +122,20 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
         let inputs = inputs.clone();
         move |observation| drop(inputs.send(Input::Observation(observation)))
     };
+    if manager.listens() {
+        let outbox = journal.outbox().map_err(anyhow::Error::new)?;
+        // Ends with the runtime.
+        tokio::spawn(Teller::new(manager, status.clone(), outbox, health_every).run());
+    }
+    let (tell_alerts, new_alerts) = mpsc::channel();
     let pipeline =
         Pipeline::new(classifier, journal, config.alerts.clone(), trap, queue.clone(), status.clone(), outbox_filled)
             .map_err(anyhow::Error::new)?
             .observed_by(observer)
-            .keeping_features(config.heads.keep_features);
+            .keeping_features(config.heads.keep_features)
+            .watched_by(Watchdog::new(manager, vec![watch_pulse.clone(), link_pulse]))
+            .deferring(&config.power)
+            .taking(new_alerts);
     let (pipeline_gone, mut pipeline_ended) = watch::channel(());
     let worker = thread::Builder::new()
         .name("arcticd-pipeline".into())
@@ -127,21 +144,42 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), D
             drop(pipeline_gone);
         })
         .context("the pipeline's thread can't be started")?;
-    let watching = frames::start(settings(&config), seen, queue.clone(), reporter(status.clone()))
-        .map_err(|error| DaemonError::Config(error.into()))?;
+    // Told after each scan, and gone with the watch's thread.
+    let (scanned, mut scans) = watch::channel(());
+    let watching =
+        frames::start(settings(&config), seen, queue.clone(), watch_pulse, reporter(status.clone(), scanned))
+            .map_err(|error| DaemonError::Config(error.into()))?;
 
     // Whoever ends first ends the daemon; only `stop` does so in peace.
-    let early = tokio::select! {
-        () = &mut stop => None,
-        () = watch_dies(&watching) => Some(anyhow!("the watch ended by itself; the log says why")),
-        _ = pipeline_ended.changed() => Some(anyhow!("the pipeline ended by itself; the log says why")),
-        ended = &mut sending => Some(match ended {
-            Ok(Ok(())) => anyhow!("the link ended by itself"),
-            Ok(Err(error)) => error.context("alerts can't be written to standard output"),
-            Err(error) => anyhow!("the link died: {error}"),
-        }),
+    let mut ready = false;
+    let early = loop {
+        tokio::select! {
+            () = &mut stop => break None,
+            scan = scans.changed() => match scan {
+                Err(_) => break Some(anyhow!("the watch ended by itself; the log says why")),
+                Ok(()) if ready => {}
+                Ok(()) => {
+                    ready = true;
+                    manager.ready();
+                }
+            },
+            load = reload.asked() => {
+                manager.reloading();
+                renew(&mut config, load(), &inputs, &tell_alerts, &status).await;
+                if ready {
+                    manager.ready();
+                }
+            }
+            _ = pipeline_ended.changed() => break Some(anyhow!("the pipeline ended by itself; the log says why")),
+            ended = &mut sending => break Some(match ended {
+                Ok(Ok(())) => anyhow!("the link ended by itself"),
+                Ok(Err(error)) => error.context("alerts can't be written to standard output"),
+                Err(error) => anyhow!("the link died: {error}"),
+            }),
+        }
     };
     tracing::info!("stopping");
+    manager.stopping();
     tokio::task::block_in_place(|| watching.stop());
     queue.close();
     let worked = tokio::task::block_in_place(|| worker.join());
@@ -283,27 +321,6 @@ fn greet(config: &Config, trap: &str, classifier: &Classifier) {
     );
 }
 
-/// Resolves when the watch's thread is gone.
-async fn watch_dies(watching: &frames::Watch) {
-    while watching.is_running() {
-        tokio::time::sleep(LOOK_AFTER_WATCH).await;
-    }
-}
-
-/// What one file may ask for: no more than half of the memory that is free now, lest the system end the daemon for it.
-pub fn limits() -> Limits {
-    let limits = Limits::default();
-    let half = memory_available().map_or(limits.max_memory, |free| free / 2);
-    Limits { max_memory: half.clamp(64 << 20, limits.max_memory), ..limits }
-}
-
-/// Bytes of memory that can be had without swapping; `None` where the kernel does not say.
-pub fn memory_available() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib << 10)
-}
-
 /// Waits until the first attempt to connect has ended one way or the other.
 async fn first_word(status: &Status) {
     let word = async {
@@ -326,10 +343,13 @@ fn settings(config: &Config) -> frames::Settings {
 }
 
 /// Logs what the watch has to say, and keeps its troubles in the heartbeat while they last.
-fn reporter(status: Arc<Status>) -> impl Fn(frames::Report) + Send + 'static {
+fn reporter(status: Arc<Status>, scanned: watch::Sender<()>) -> impl Fn(frames::Report) + Send + 'static {
     use frames::Report;
     move |report| {
         let text = report.to_string();
+        if let Report::ScanDone { .. } = report {
+            scanned.send_replace(());
+        }
         match report {
             Report::RootMissing { .. } => {
                 tracing::error!("{text}");

@@ -6,9 +6,12 @@ use std::time::Instant;
 
 use serde::Serialize;
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 
 use crate::classifier::rfc3339;
+use crate::config::Power;
 use crate::journal::Totals;
+use crate::power::{Board, Supply};
 
 /// Counters and moments, written by the pipeline, the watch and the link; read by the heartbeat.
 #[derive(Debug)]
@@ -17,7 +20,9 @@ pub struct Status {
     backbone: String,
     directory: std::path::PathBuf,
     started: Instant,
+    board: Board,
     inner: Mutex<Inner>,
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +104,7 @@ pub struct Health {
     outbox: OutboxHealth,
     disk_free_mib: Option<u64>,
     temperature_c: Option<f32>,
+    power: Option<Supply>,
     warnings: Vec<String>,
     counters: Counters,
 }
@@ -119,8 +125,21 @@ impl Status {
             backbone: backbone.to_owned(),
             directory: directory.to_owned(),
             started: Instant::now(),
+            board: Board::new(&Power::default()),
             inner: Mutex::new(Inner { head: head.to_owned(), ..Inner::default() }),
+            changed: Notify::new(),
         }
+    }
+
+    /// With the board's files where the configuration says.
+    #[must_use]
+    pub fn on_board(self, power: &Power) -> Self {
+        Self { board: Board::new(power), ..self }
+    }
+
+    /// Resolves when something that a person would look at has changed since it last did; for one listener.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Changes the counters.
@@ -140,9 +159,12 @@ impl Status {
 
     /// Notes acknowledged messages.
     pub fn acknowledged(&self, messages: usize) {
-        let mut inner = self.lock();
-        inner.counters.acknowledged += messages as u64;
-        inner.moments.acknowledged_at = Some(rfc3339(OffsetDateTime::now_utc()));
+        {
+            let mut inner = self.lock();
+            inner.counters.acknowledged += messages as u64;
+            inner.moments.acknowledged_at = Some(rfc3339(OffsetDateTime::now_utc()));
+        }
+        self.changed.notify_one();
     }
 
     /// Notes that another head is in service: its name and version.
@@ -152,12 +174,28 @@ impl Status {
 
     /// Notes what waits to be classified.
     pub fn backlog(&self, live: usize, waiting: usize) {
-        self.lock().backlog = Backlog { live, waiting };
+        let before = std::mem::replace(&mut self.lock().backlog, Backlog { live, waiting });
+        // How many there are is told now and then; that there are some, or none any more, at once.
+        if (before.live + before.waiting == 0) != (live + waiting == 0) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// What waits to be classified.
+    pub fn waiting(&self) -> Backlog {
+        self.lock().backlog
+    }
+
+    /// Notes that a message was queued.
+    pub fn queued(&self) {
+        self.changed.notify_one();
     }
 
     /// Notes the state of the link.
     pub fn set_link(&self, link: Link) {
-        self.lock().link = link;
+        if std::mem::replace(&mut self.lock().link, link) != link {
+            self.changed.notify_one();
+        }
     }
 
     /// State of the link.
@@ -167,11 +205,21 @@ impl Status {
 
     /// Raises (`Some`) or clears (`None`) the warning `key`.
     pub fn warn(&self, key: &'static str, text: Option<String>) {
-        let mut inner = self.lock();
-        match text {
-            Some(text) => inner.warnings.insert(key, text),
-            None => inner.warnings.remove(key),
+        let before = {
+            let mut inner = self.lock();
+            match text.clone() {
+                Some(text) => inner.warnings.insert(key, text),
+                None => inner.warnings.remove(key),
+            }
         };
+        if before != text {
+            self.changed.notify_one();
+        }
+    }
+
+    /// One of the warnings that are raised.
+    pub fn first_warning(&self) -> Option<String> {
+        self.lock().warnings.values().next().cloned()
     }
 
     /// The heartbeat as of now.
@@ -196,7 +244,8 @@ impl Status {
                 dropped_seq: totals.gaps.clone(),
             },
             disk_free_mib: disk_free_mib(&self.directory),
-            temperature_c: temperature_c(),
+            temperature_c: self.board.temperature_c(),
+            power: self.board.supply(),
             warnings: inner.warnings.values().cloned().collect(),
             counters: inner.counters.clone(),
         }
@@ -211,12 +260,6 @@ impl Status {
 fn disk_free_mib(directory: &std::path::Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(directory).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize) >> 20)
-}
-
-/// The first thermal zone, as boards with Linux report it.
-fn temperature_c() -> Option<f32> {
-    let text = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp").ok()?;
-    text.trim().parse::<f32>().ok().map(|thousandths| thousandths / 1000.0)
 }
 
 #[cfg(test)]

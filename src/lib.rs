@@ -17,7 +17,7 @@
 //!
 //! What joins them: [`classifier`] is one frame from bytes to a [`detection`], pure, and shared with [`once`];
 //! [`pipeline`] is the daemon's worker around it; [`daemon`] starts and stops everything; [`health`] is what it knows of
-//! itself. At the door stand [`cli`], [`config`], [`check`], [`log`] and [`exit_code`].
+//! itself, [`service`] what systemd hears of it, [`power`] what the board says of its supply, [`memory`] how much a file may ask for. At the door stand [`cli`], [`config`], [`check`], [`log`] and [`exit_code`].
 
 // They panic where nobody reads; `terminal` does not.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
@@ -38,16 +38,19 @@ pub mod heads;
 pub mod health;
 pub mod journal;
 pub mod log;
+pub mod memory;
 pub mod model;
 pub mod mqtt;
 pub mod once;
 pub mod onnx;
 pub mod photos;
 pub mod pipeline;
+pub mod power;
 pub mod push;
 pub mod quantize;
 pub mod replay;
 pub mod report;
+pub mod service;
 pub mod terminal;
 pub mod train;
 pub mod watch;

@@ -2,7 +2,8 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-use std::path::Path;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode as ProcessExitCode;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use arcticd::cli::{self, BackboneCommand, Invocation};
 use arcticd::config::{self, Loaded};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::exit_code::ExitCode;
+use arcticd::service::{Manager, Reload};
 use arcticd::{accept, check, evaluate, heads, log, once, push, quantize, replay, terminal, train, workshop};
 
 fn main() -> ProcessExitCode {
@@ -26,7 +28,7 @@ fn main() -> ProcessExitCode {
 
 fn run(invocation: Invocation) -> Result<ExitCode> {
     match invocation {
-        Invocation::Run { config } => with_config(config.as_deref(), daemon),
+        Invocation::Run { config } => with_config(config.as_deref(), |loaded| daemon(loaded, config.clone())),
         Invocation::Once { images, json, config } => {
             with_config(config.as_deref(), |loaded| once::run(&loaded.config, &images, json))
         }
@@ -68,6 +70,15 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
     }
 }
 
+/// SIGHUP reads the same configuration again; at a terminal that is hung up it ends the daemon, as it always did.
+fn reload(path: Option<PathBuf>) -> Result<Reload> {
+    if std::io::stdin().is_terminal() {
+        return Ok(Reload::never());
+    }
+    let hangup = signal(SignalKind::hangup()).context("SIGHUP can't be caught")?;
+    Ok(Reload::on(hangup, move || config::load(path.as_deref(), config::environment())))
+}
+
 fn with_config(path: Option<&Path>, work: impl FnOnce(Loaded) -> Result<ExitCode>) -> Result<ExitCode> {
     match config::load(path, config::environment()) {
         Ok(loaded) => work(loaded),
@@ -78,7 +89,7 @@ fn with_config(path: Option<&Path>, work: impl FnOnce(Loaded) -> Result<ExitCode
     }
 }
 
-fn daemon(loaded: Loaded) -> Result<ExitCode> {
+fn daemon(loaded: Loaded, path: Option<PathBuf>) -> Result<ExitCode> {
     log::start(&loaded.config.log);
     tracing::info!("configuration: {}", loaded.source);
     for warning in &loaded.warnings {
@@ -98,7 +109,7 @@ fn daemon(loaded: Loaded) -> Result<ExitCode> {
                 _ = interrupt.recv() => {}
             }
         };
-        daemon::run(loaded.config, stop).await
+        daemon::run(loaded.config, stop, Manager::from_environment(), reload(path)?).await
     });
     // A name look-up that hangs, or a reader that does not read, must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));

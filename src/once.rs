@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 
 use crate::classifier::{Classified, Classifier, FileFacts, guarded};
 use crate::config::Config;
-use crate::daemon::limits;
 use crate::exit_code::ExitCode;
+use crate::memory::limits;
 use crate::model::source::{self, Origin};
 use crate::pipeline::read;
 use crate::terminal;

@@ -3,26 +3,28 @@
 //! A frame is its content: known content is noted and left alone. The frame is marked done in the same transaction that
 //! queues its message; a crash before it means the frame is looked at again, a crash after it that nothing is.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+mod file;
 
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+pub use file::{FileRead, read};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use crate::accept::Observation;
 use crate::classifier::{Classified, Classifier, FileFacts, Look, rfc3339};
-use crate::config::Alerts;
+use crate::config::{Alerts, Power};
 use crate::detect::burst;
 use crate::detection::Detection;
-use crate::frame::ContentHash;
 use crate::health::{Link, Status};
 use crate::journal::{FrameRow, InWork, Journal, JournalError, KeptFrame, Transaction, priority};
-use crate::watch::{Candidate, Queue, Stamp};
+use crate::power::Deferral;
+use crate::service::{SELF_TEST, Watchdog, fault};
+use crate::watch::{Candidate, Queue};
 
 /// Topic of detections and event summaries.
 const TOPIC: &str = "detection";
@@ -41,6 +43,10 @@ pub struct Pipeline {
     // Frames whose features are kept.
     keep_features: u64,
     in_work: InWork,
+    watchdog: Watchdog,
+    deferral: Deferral,
+    // What alerts and where the trap stands, configured anew.
+    new_alerts: Option<Receiver<Alerts>>,
     // When each open event last took a frame, on the monotonic clock: wall clocks jump.
     active: HashMap<String, Instant>,
 }
@@ -73,6 +79,9 @@ impl Pipeline {
             observer: Box::new(drop),
             keep_features: 0,
             in_work,
+            watchdog: Watchdog::off(),
+            deferral: Deferral::new(&Power { defer_s: 0, ..Power::default() }),
+            new_alerts: None,
             active,
         })
     }
@@ -88,17 +97,82 @@ impl Pipeline {
         Self { keep_features: frames, ..self }
     }
 
+    /// Feeds this watchdog.
+    pub fn watched_by(self, watchdog: Watchdog) -> Self {
+        Self { watchdog, ..self }
+    }
+
+    /// Lets frames wait while the board's supply is weak.
+    pub fn deferring(self, power: &Power) -> Self {
+        Self { deferral: Deferral::new(power), ..self }
+    }
+
+    /// Takes up other alert settings between two frames.
+    pub fn taking(self, new_alerts: Receiver<Alerts>) -> Self {
+        Self { new_alerts: Some(new_alerts), ..self }
+    }
+
     /// Works until the queue is closed. The frame in work is finished first; what waits is found again at the next start.
     pub fn run(mut self) {
         while !self.queue.is_closed() {
-            if let Some(candidate) = self.queue.pop(self.until_next_close()) {
+            if let Some(candidate) = self.next() {
+                self.take_up_alerts();
+                fault::wedge(fault::FRAME);
                 self.process(&candidate);
                 self.queue.done(&candidate);
+                self.watchdog.progress();
+            }
+            if self.watchdog.is_due() {
+                self.test_itself();
             }
             let (live, waiting) = self.queue.len();
             self.status.backlog(live, waiting);
             self.close_idle_events();
         }
+    }
+
+    /// The next frame, unless none comes before something else is to be done.
+    fn next(&mut self) -> Option<Candidate> {
+        let pause = self.until_next_close().min(self.watchdog.until_due());
+        if !self.queue.wait(pause, |live, older| live + older > 0) {
+            self.deferral.rest();
+            self.status.warn("power", None);
+            return None;
+        }
+        let (live, older) = self.queue.len();
+        let Some(hold) = self.deferral.hold(live > 0) else {
+            self.status.warn("power", None);
+            return self.queue.pop(Duration::ZERO);
+        };
+        let text = format!("the supply is weak: {} frames wait", live + older);
+        self.status.warn("power", Some(text));
+        self.status.backlog(live, older);
+        // One that has just arrived may go before those that wait.
+        self.queue.wait(hold.min(self.watchdog.until_due()), |now_live, _| live == 0 && now_live > 0);
+        None
+    }
+
+    fn take_up_alerts(&mut self) {
+        for alerts in self.new_alerts.iter().flat_map(Receiver::try_iter) {
+            self.classifier.set_place(&alerts);
+            self.alerts = alerts;
+        }
+    }
+
+    /// No frame came for a while: a picture of its own takes the way through decoder, backbone and head.
+    fn test_itself(&mut self) {
+        let tested = self.classifier.try_out(SELF_TEST);
+        match &tested {
+            Ok(()) => {
+                tracing::debug!("self-test passed");
+                self.status.warn("self-test", None);
+            }
+            Err(error) => {
+                tracing::error!("self-test: {error}; if this goes on, the service manager starts the daemon anew");
+                self.status.warn("self-test", Some(format!("self-test: {error}")));
+            }
+        }
+        self.watchdog.tested(tested.is_ok());
     }
 
     fn process(&mut self, candidate: &Candidate) {
@@ -243,6 +317,7 @@ impl Pipeline {
                 );
                 self.active.insert(told.event, Instant::now());
                 self.outbox_filled.notify_one();
+                self.status.queued();
             }
             None => tracing::debug!(frame = candidate.name, confidence = %detection.confidence, "{}", verdict.label),
         }
@@ -273,6 +348,7 @@ impl Pipeline {
                 Ok(()) => {
                     self.active.remove(&id);
                     self.outbox_filled.notify_one();
+                    self.status.queued();
                 }
                 Err(error) => {
                     tracing::error!(event = id, "{error:#}; the event stays open and is closed later");
@@ -333,46 +409,6 @@ fn numbered(mut detection: Detection, epoch: &str, seq: u64) -> Detection {
     detection.epoch = Some(epoch.to_owned());
     detection.seq = Some(seq);
     detection
-}
-
-/// A file's content and what the system says of it.
-pub struct FileRead {
-    /// The whole file, or one byte more than is allowed.
-    pub bytes: Vec<u8>,
-    /// Of [`FileRead::bytes`]: of the whole file, unless it is larger than allowed and so no frame.
-    pub hash: ContentHash,
-    /// As of the open file.
-    pub stamp: Stamp,
-    /// Modification time.
-    pub modified: OffsetDateTime,
-}
-
-/// Reads one regular file.
-///
-/// # Errors
-/// Those of the system; a FIFO or device is refused without blocking on it.
-pub fn read(path: &Path, max_bytes: u64) -> io::Result<FileRead> {
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-    let mut file = File::options().read(true).custom_flags(nonblocking).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut bytes = Vec::with_capacity(metadata.len().min(max_bytes) as usize);
-    // One byte more than allowed, so that the decoder refuses it by its size.
-    (&mut file).take(max_bytes + 1).read_to_end(&mut bytes)?;
-    let hash = ContentHash::of(&bytes);
-    let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    Ok(FileRead { bytes, hash, stamp: Stamp::from(&file.metadata()?), modified: utc(modified) })
-}
-
-/// A system time as a calendar date; one beyond the calendar becomes 1970.
-fn utc(time: SystemTime) -> OffsetDateTime {
-    let nanoseconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => after.as_nanos() as i128,
-        Err(before) => -(before.duration().as_nanos() as i128),
-    };
-    OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use arcticd::config::{Alerts, Capture, Config, Model, Mqtt, State};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::detection::{Detection, Kind};
+use arcticd::service::{Manager, Reload};
 use tempfile::TempDir;
 use testkit::broker::Embedded;
 use testkit::ledger::Ledger;
@@ -87,9 +88,10 @@ impl Rig {
         let (stop, stopped) = oneshot::channel();
         let handle = runtime.handle().clone();
         let daemon = std::thread::Builder::new().name("arcticd".into()).spawn(move || {
-            handle.block_on(daemon::run(config, async {
+            let stop = async {
                 let _ = stopped.await;
-            }))
+            };
+            handle.block_on(daemon::run(config, stop, Manager::nobody(), Reload::never()))
         })?;
         let mut rig = Self {
             interrupted,

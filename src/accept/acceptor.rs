@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::arrive::{Fared, Receiving};
 use super::fault;
-use super::inbox::{Answer, Arrival, Control, Input, Order, Request};
+use super::inbox::{Answer, Arrival, Control, Input, NewAlerts, Order, Request};
 use super::judges::{Candidate, Judge, Seat};
 use super::proof::Trap;
 use super::record::{Offered, Record};
@@ -167,6 +167,7 @@ impl Acceptor {
                 Ok(Input::Arrival(arrival)) => self.arrived(arrival),
                 Ok(Input::Observation(observation)) => self.observed(&observation),
                 Ok(Input::Control(control)) => self.answer(control),
+                Ok(Input::Alerts(NewAlerts { alerts, reply })) => drop(reply.send(self.judge_by(alerts))),
                 Err(RecvTimeoutError::Timeout) if self.untold => self.publish(),
                 Err(RecvTimeoutError::Timeout) => {
                     self.look_after();

@@ -4,10 +4,13 @@ use std::sync::mpsc::Sender;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 
 use super::judges::Observation;
 use super::report::Report;
 use super::topics::Address;
+use crate::config::Alerts;
+use crate::detect::RulesError;
 use crate::journal::HeadEntry;
 
 /// A message as the link took it from the broker.
@@ -53,8 +56,19 @@ pub enum Input {
     Observation(Observation),
     /// From the control socket.
     Control(Control),
+    /// The configuration was read again: what alerts from now on.
+    Alerts(NewAlerts),
     /// The end.
     Stop,
+}
+
+/// Other rules for all heads.
+#[derive(Debug)]
+pub struct NewAlerts {
+    /// What should alert.
+    pub alerts: Alerts,
+    /// Whether the head in service can: if not, nothing is changed.
+    pub reply: oneshot::Sender<Result<(), RulesError>>,
 }
 
 /// A question or command from this machine.

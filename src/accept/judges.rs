@@ -16,7 +16,7 @@ const ON_TRIAL: &str = " (head on trial)";
 
 /// A head with the rules that its scores are held against.
 pub struct Judge {
-    head: Head,
+    head: Arc<Head>,
     rules: Rules,
 }
 
@@ -86,7 +86,16 @@ impl Judge {
     /// [`RulesError`] if the head knows no label that could alert.
     pub fn new(head: Head, alerts: &Alerts) -> Result<Self, RulesError> {
         let rules = Rules::new(alerts, head.manifest())?;
-        Ok(Self { head, rules })
+        Ok(Self { head: Arc::new(head), rules })
+    }
+
+    /// The same head under other rules.
+    ///
+    /// # Errors
+    /// As [`Judge::new`].
+    pub fn under(&self, alerts: &Alerts) -> Result<Self, RulesError> {
+        let rules = Rules::new(alerts, self.head.manifest())?;
+        Ok(Self { head: self.head.clone(), rules })
     }
 
     /// The trained layers.

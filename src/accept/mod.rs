@@ -36,7 +36,7 @@ pub use acceptor::{Acceptor, Configured, Setup};
 pub use ask::{Ask, Kind, MAX_ASK};
 pub use envelope::Envelope;
 pub use export::Exported;
-pub use inbox::{Answer, Arrival, Control, Inbox, Input, Order, Receipt, Request};
+pub use inbox::{Answer, Arrival, Control, Inbox, Input, NewAlerts, Order, Receipt, Request};
 pub use judges::{Candidate, Judge, Judges, Observation, Opinion, Seat, Stage};
 pub use offer::{MAX_OFFER, Offer, OfferError};
 pub use report::{

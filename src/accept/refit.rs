@@ -119,7 +119,7 @@ fn room(dataset: &Dataset) -> Result<(), String> {
     let (rows, classes) = (dataset.rows.len() as u64, dataset.labels.len() as u64);
     let needed =
         Layers::Linear.training_bytes(dataset.rows.width() as u64, classes, rows, rows, 1, FitOptions::default().folds);
-    match crate::daemon::memory_available() {
+    match crate::memory::available() {
         Some(free) if needed > free / MEMORY => Err(format!(
             "fitting on {rows} frames of {} features takes up to {} MiB, and {} are free",
             dataset.rows.width(),

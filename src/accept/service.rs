@@ -16,6 +16,8 @@ use super::report::{LOCAL, Step, TrialReport};
 use super::store::Store;
 use super::trial::{self, Outcome};
 use crate::classifier::guarded;
+use crate::config::Alerts;
+use crate::detect::RulesError;
 use crate::frame::ContentHash;
 use crate::health::Status;
 use crate::journal::HeadLog;
@@ -244,6 +246,30 @@ impl Acceptor {
         self.record.loading = None;
         self.keep_record();
         loaded
+    }
+
+    /// Puts all heads under other rules, from the next frame on.
+    ///
+    /// # Errors
+    /// The head in service can't alert under them: nothing is changed.
+    pub(super) fn judge_by(&mut self, alerts: Alerts) -> Result<(), RulesError> {
+        self.proven = Arc::new(self.proven.under(&alerts)?);
+        // It serves only where no other can, and must not be lost for a label that it does not know.
+        if let Ok(judge) = self.configured.judge.under(&alerts) {
+            self.configured.judge = Arc::new(judge);
+        }
+        let tried = self.candidate.take().map(|candidate| (candidate.judge.under(&alerts), candidate));
+        self.trap.alerts = alerts;
+        match tried {
+            Some((Ok(judge), candidate)) => self.candidate = Some(Candidate { judge: Arc::new(judge), ..candidate }),
+            Some((Err(error), candidate)) => {
+                let step = if candidate.stage == Stage::Trial { Step::RolledBack } else { Step::Rejected };
+                let _ = self.end(step, &error.to_string());
+            }
+            None => {}
+        }
+        self.take_seats();
+        Ok(())
     }
 
     /// Seats those who judge from the next frame on.

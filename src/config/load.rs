@@ -22,7 +22,7 @@ pub const DEFAULT_PATH: &str = "/etc/arcticd/arcticd.toml";
 const LARGEST: u64 = 1 << 20;
 
 /// The keys that hold a path, or a list of them.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 12] = [
     "capture.directory",
     "state.directory",
     "model.backbone",
@@ -33,6 +33,8 @@ const PATHS: [&str; 10] = [
     "mqtt.key_file",
     "heads.trusted_keys",
     "heads.directory",
+    "power.thermal_zone",
+    "power.throttled",
 ];
 
 /// A configuration, and what to tell the engineer about it.

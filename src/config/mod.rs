@@ -59,6 +59,8 @@ pub struct Config {
     pub outbox: Outbox,
     /// Which pushed heads are taken, and how they are tried.
     pub heads: Heads,
+    /// What waits while the board's supply is weak.
+    pub power: Power,
     /// What the daemon says about itself.
     pub log: Log,
 }
@@ -277,6 +279,25 @@ pub struct Heads {
     pub keep_features: u64,
 }
 
+/// What waits while the board's supply is weak, and where the board says so.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Power {
+    /// The file with the temperature in thousandths of a degree Celsius, for `health`.
+    #[schemars(length(min = 1))]
+    pub thermal_zone: PathBuf,
+    /// The file in which a Raspberry Pi says whether its voltage is low or its processor slowed down, as the hexadecimal
+    /// bits of `vcgencmd get_throttled`. It need not exist.
+    #[schemars(length(min = 1))]
+    pub throttled: PathBuf,
+    /// Most seconds that older frames wait while the voltage is low or the processor is slowed down (0 to 86400).
+    #[schemars(range(min = 0, max = 86_400))]
+    pub defer_s: u64,
+    /// The same for frames that have just arrived; a bear among them is told of that much later (0 to 3600).
+    #[schemars(range(min = 0, max = 3_600))]
+    pub defer_live_s: u64,
+}
+
 /// What the daemon says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -382,6 +403,17 @@ impl Default for Heads {
             trial_alerts: 1,
             max_disagreement: 0.5,
             keep_features: 0,
+        }
+    }
+}
+
+impl Default for Power {
+    fn default() -> Self {
+        Self {
+            thermal_zone: "/sys/class/thermal/thermal_zone0/temp".into(),
+            throttled: "/sys/devices/platform/soc/soc:firmware/get_throttled".into(),
+            defer_s: 600,
+            defer_live_s: 0,
         }
     }
 }

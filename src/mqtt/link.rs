@@ -17,6 +17,7 @@ use super::session::{End, Session};
 use super::topics::Topics;
 use crate::health::{self, Status};
 use crate::journal::Outbox;
+use crate::service::Pulse;
 
 /// Packet ids beyond those of a full window. rumqttc counts them in a circle and stops when it comes round to one that is
 /// still under way; subscriptions use some up.
@@ -37,6 +38,8 @@ pub struct Link {
     // None: heads can't be pushed to this trap.
     pub(super) intake: Option<Intake>,
     hearing: Hearing,
+    // Minded by the watchdog.
+    pub(super) pulse: Arc<Pulse>,
 }
 
 impl Link {
@@ -66,7 +69,14 @@ impl Link {
             health_every,
             intake,
             hearing,
+            pulse: Arc::new(Pulse::new("the link")),
         }
+    }
+
+    /// Minded by the watchdog: `pulse` says when this link will be heard of again.
+    #[must_use]
+    pub fn minded_by(self, pulse: Arc<Pulse>) -> Self {
+        Self { pulse, ..self }
     }
 
     /// How long nothing is listened to after a message broke the connection; an hour unless it is set here.
@@ -82,7 +92,7 @@ impl Link {
         let mut backoff = Backoff::default();
         while !*stop.borrow() {
             let (error, worked, lasted) = match self.connection(&mut stop).await {
-                End::Stopped => return,
+                End::Stopped => break,
                 End::Renewed => continue,
                 End::Lost { error, worked, lasted, cause } => {
                     if let Some(warning) = self.hearing.learn(cause, Instant::now()) {
@@ -102,11 +112,13 @@ impl Link {
             let (host, port) = self.options.broker_address();
             tracing::warn!("broker {host}:{port}: {error}; next try in {:.1} s", wait.as_secs_f32());
             self.status.warn("link", Some(format!("broker {host}:{port}: {error}")));
+            self.pulse.promise(wait);
             tokio::select! {
                 () = sleep(wait) => {}
                 _ = stop.changed() => {}
             }
         }
+        self.pulse.rest();
     }
 
     async fn connection(&mut self, stop: &mut watch::Receiver<bool>) -> End {
@@ -118,6 +130,7 @@ impl Link {
         let room = self.window + HANDED + 16;
         let (client, mut events) = AsyncClient::new(self.options.clone(), room);
         events.set_network_options(self.network.clone());
+        self.pulse.promise(Duration::from_secs(self.network.connection_timeout()));
         let connected = tokio::select! {
             connected = events.poll() => connected,
             _ = stop.changed() => return End::Stopped,

@@ -105,6 +105,7 @@ impl<'a> Session<'a> {
         let mut health = interval(self.link.health_every);
         health.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let filled = self.link.outbox_filled.clone();
+        let keep_alive = self.link.options.keep_alive();
         self.send("availability", true, b"online".to_vec(), Sent::Other);
         loop {
             // The poll future is never dropped half-way: rumqttc may be in the middle of a write.
@@ -121,6 +122,7 @@ impl<'a> Session<'a> {
                 let owed = self.flight.under_way() > 0;
                 let stalled = owed && self.progress.elapsed() >= STALLED;
                 self.link.status.set_link(if stalled { health::Link::Down } else { health::Link::Up });
+                self.link.pulse.promise(keep_alive.min(self.link.health_every));
                 tokio::select! {
                     event = &mut poll => break event,
                     () = filled.notified() => {}

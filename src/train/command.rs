@@ -14,10 +14,10 @@ use super::{
 };
 use crate::classifier::{guarded, rfc3339};
 use crate::cli::Train;
-use crate::daemon;
 use crate::evaluate::Judged;
 use crate::exit_code::ExitCode;
 use crate::heads::{self, Bundle};
+use crate::memory;
 use crate::model::source::{self, Origin};
 use crate::model::{Backbone, Head, HeadBackbone, HeadManifest, is_background, is_name};
 use crate::quantize::Progress;
@@ -225,7 +225,7 @@ fn check_memory(call: &Train, backbone: &Backbone, folders: &Folders) -> Result<
             most >> 20
         );
     }
-    let free = daemon::memory_available();
+    let free = memory::available();
     if let Some(free) = free
         && needed > free / 10 * 9
     {

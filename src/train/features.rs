@@ -10,8 +10,8 @@ use super::duplicates::{self, Thumb};
 use super::folders::Labelled;
 use super::{Dataset, Rows, parallel, views};
 use crate::classifier::guarded;
-use crate::daemon;
 use crate::frame::{self, ContentHash, Frame, Limits, Scale};
+use crate::memory;
 use crate::model::{Backbone, TrainedOn};
 use crate::pipeline::read;
 use crate::quantize::Progress;
@@ -73,7 +73,7 @@ impl Extractor<'_> {
     /// A photo that can't be used is left out and named in [`Features::skipped`].
     pub fn extract(&self, photos: &Labelled, progress: &Progress) -> Features {
         let start = Instant::now();
-        let run = Run { extractor: self, keys: Keys::of(self.backbone), limits: daemon::limits() };
+        let run = Run { extractor: self, keys: Keys::of(self.backbone), limits: memory::limits() };
         let count = photos.photos.len();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let done = AtomicUsize::new(0);

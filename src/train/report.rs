@@ -7,9 +7,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{Dataset, Features, Outcome};
-use crate::daemon;
 use crate::evaluate::{Evaluation, Judged, evaluate};
 use crate::frame::{self, Scale};
+use crate::memory;
 use crate::model::{Backbone, Head};
 use crate::quantize::Progress;
 use crate::report::{self, Counts, MapPoint, Mistake, Report, Seconds, Seen};
@@ -129,7 +129,7 @@ impl Told<'_> {
 fn thumbnail(photo: &Path) -> Option<String> {
     let bytes = std::fs::read(photo).ok()?;
     let scale = Scale::AtLeast { width: THUMBNAIL, height: THUMBNAIL };
-    let decode = || frame::decode(&bytes, scale, &daemon::limits()).ok();
+    let decode = || frame::decode(&bytes, scale, &memory::limits()).ok();
     let pixels = crate::classifier::guarded("decode", decode).ok()??.pixels;
     report::thumbnail(&pixels).ok()
 }

@@ -42,6 +42,8 @@ pub(crate) use scan::MAX_DEPTH;
 use hints::Hints;
 use rounds::{Rounds, Timing};
 
+use crate::service::Pulse;
+
 /// What to watch, and how patiently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -110,7 +112,8 @@ impl Drop for Watch {
 
 /// Watches in a thread of its own until the [`Watch`] is stopped; settled files go to `queue`, unless `seen` knows them.
 ///
-/// `seen` and `report` are called from that thread: while they wait, nothing is found.
+/// `seen` and `report` are called from that thread: while they wait, nothing is found. `pulse` beats while it lives;
+/// `report` is dropped when it ends.
 ///
 /// # Errors
 /// When the path is unusable or no thread can be had. Everything else is reported and survived.
@@ -118,9 +121,10 @@ pub fn start(
     settings: Settings,
     seen: impl Seen,
     queue: Arc<Queue>,
+    pulse: Arc<Pulse>,
     report: impl Fn(Report) + Send + 'static,
 ) -> Result<Watch, WatchError> {
-    start_timed(settings, Timing::default(), seen, queue, report)
+    start_timed(settings, Timing { pulse, ..Timing::default() }, seen, queue, report)
 }
 
 fn start_timed(

@@ -82,6 +82,16 @@ impl Queue {
         }
     }
 
+    /// Waits until what waits, (live, backlog), is as `wanted`; false if it is not so after `timeout`, or when closed.
+    pub fn wait(&self, timeout: Duration, wanted: impl Fn(usize, usize) -> bool) -> bool {
+        let not_yet = |state: &mut State| !state.closed && !wanted(state.live_len, state.backlog_len);
+        // As long as the clock can express.
+        let timeout = timeout.min(Duration::from_secs(365 * 86_400));
+        let waited = self.changed.wait_timeout_while(self.lock(), timeout, not_yet);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !state.closed && wanted(state.live_len, state.backlog_len)
+    }
+
     /// Gives a path free after it was dealt with (and recorded: the next scan asks [`super::Seen`]).
     pub fn done(&self, candidate: &Candidate) {
         let mut state = self.lock();

@@ -12,6 +12,7 @@ use super::hints::{Batch, Hint, Hints};
 use super::pending::Pending;
 use super::scan::Memory;
 use super::{Queue, Report, Seen, Settings};
+use crate::service::{Pulse, fault};
 
 /// New directories that get a second look of their own; beyond that they get a full scan together.
 const MAX_SECOND_LOOKS: usize = 256;
@@ -35,16 +36,19 @@ pub(super) struct Timing {
     pub second_look: Duration,
     /// Until file events are tried again after the kernel refused them.
     pub retry: Duration,
+    /// Minded by the watchdog: beats with each look at a file.
+    pub pulse: Arc<Pulse>,
 }
 
 impl Default for Timing {
     fn default() -> Self {
         Self {
             poll: Duration::from_secs(3),
-            root_check: Duration::from_secs(5),
+            root_check: Duration::from_secs(10),
             tick: Duration::from_secs(1),
             second_look: Duration::from_secs(1),
             retry: Duration::from_secs(600),
+            pulse: Arc::new(Pulse::new("the watch")),
         }
     }
 }
@@ -130,18 +134,27 @@ impl<S: Seen, R: Fn(Report)> Rounds<S, R> {
     /// Watches until told to stop.
     pub(super) fn run(mut self) {
         loop {
+            self.beat(Duration::ZERO);
             if Instant::now() >= self.next_root_check {
                 self.check_root(false);
             }
             if self.root != Root::Missing {
                 self.work();
             }
-            let batch = self.hints.wait(self.nap());
+            let nap = self.nap();
+            self.beat(nap);
+            let batch = self.hints.wait(nap);
+            self.beat(Duration::ZERO);
             if batch.stopped {
                 return;
             }
             self.take(batch);
         }
+    }
+
+    /// It lives, and will be heard of again after at most `nap`, unless a look at one file takes long.
+    pub(super) fn beat(&self, nap: Duration) {
+        self.timing.pulse.promise(nap);
     }
 
     /// Whatever is due by the clock.
@@ -222,6 +235,7 @@ impl<S: Seen, R: Fn(Report)> Rounds<S, R> {
         self.next_scan = self.last_scan + self.rest_after(took);
         let complete = !self.leftover;
         (self.report)(Report::ScanDone { files: tally.files, new: tally.new, took, complete });
+        fault::wedge(fault::WATCH);
     }
 
     /// Scanning takes a hundredth of the time at most; a tenth where it is all there is.

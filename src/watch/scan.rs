@@ -87,6 +87,7 @@ impl<S: Seen, R: Fn(Report)> Rounds<S, R> {
             }
         };
         for entry in entries {
+            self.beat(Duration::ZERO);
             if self.hints.is_stopped() {
                 return false;
             }
@@ -172,6 +173,7 @@ impl<S: Seen, R: Fn(Report)> Rounds<S, R> {
     /// Hands over those files that stood still, after a second look.
     pub(super) fn settle(&mut self) {
         for path in self.pending.due(Instant::now()) {
+            self.beat(Duration::ZERO);
             if self.hints.is_stopped() {
                 return;
             }

@@ -131,10 +131,26 @@ impl World {
     /// # Errors
     /// The binary can't be started.
     pub fn start(&self, binary: impl AsRef<Path>) -> Result<Daemon> {
+        self.start_under(&[], binary)
+    }
+
+    /// The same under other programs: `wrapper` is their command line, and the daemon's follows.
+    ///
+    /// # Errors
+    /// As [`World::start`].
+    pub fn start_under(&self, wrapper: &[&str], binary: impl AsRef<Path>) -> Result<Daemon> {
         let config = self.write_config()?;
-        let mut command = self.command(binary.as_ref());
+        let binary = binary.as_ref();
+        let mut command = match wrapper {
+            [] => self.command(binary),
+            [program, arguments @ ..] => {
+                let mut command = self.command(program);
+                command.args(arguments).arg(binary);
+                command
+            }
+        };
         command.arg("run").arg("--config").arg(config);
-        Daemon::spawn(command).with_context(|| format!("{} can't be started", binary.as_ref().display()))
+        Daemon::spawn(command).with_context(|| format!("{} can't be started", binary.display()))
     }
 }
 
@@ -268,6 +284,14 @@ impl Daemon {
         self.child.wait().context("the daemon does not end")?;
         self.drain();
         Ok(())
+    }
+
+    /// Asks it to read its configuration again (SIGHUP).
+    ///
+    /// # Errors
+    /// The process can't be signalled.
+    pub fn ask_to_reload(&self) -> Result<()> {
+        self.signal(Signal::HUP)
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {

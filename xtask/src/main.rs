@@ -17,6 +17,7 @@ Usage: cargo xtask <COMMAND>
   man [DIR]            write the man pages (default: target/man)
   completions [DIR]    write the shell completions (default: target/completions)
   background PHOTOS    write models/default/background.bin from photos without the animals
+  self-test            write src/service/self_test.jpg, which the watchdog looks at while no frame comes
   mutate [--count N] [--seed N]
                        N mutations (default: 10000) of heads and their transfer against the real acceptor
   corpus               write the corpora that fuzzing begins with, see fuzz/README.md
@@ -40,7 +41,7 @@ fn run() -> Result<()> {
     match arguments[..] {
         [] | ["--help" | "-h" | "help"] => println!("{HELP}"),
         // In an example, and not here: linked to this tool, the library would be built a second time, with other features.
-        ["schema" | "man" | "completions"] | ["man" | "completions" | "background", _] => {
+        ["schema" | "man" | "completions" | "self-test"] | ["man" | "completions" | "background", _] => {
             cargo(&[&["run", "--quiet", "--locked", "--example", "generate", "--"], &arguments[..]].concat())?;
         }
         ["ci"] => ci()?,

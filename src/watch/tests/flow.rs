@@ -233,6 +233,6 @@ fn stopping_does_not_wait_for_the_next_scan() {
 #[test]
 fn an_empty_path_is_an_error_at_once() {
     let trap = Trap::new().set(|s| s.directory = PathBuf::new());
-    let answer = super::super::start(trap.settings, trap.journal, trap.queue, |_| {});
+    let answer = super::super::start(trap.settings, trap.journal, trap.queue, trap.timing.pulse, |_| {});
     assert!(answer.unwrap_err().to_string().contains("give an absolute path"));
 }

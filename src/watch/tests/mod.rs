@@ -83,7 +83,8 @@ impl Trap {
             fresh: Duration::ZERO,
         };
         let soon = Duration::from_millis(50);
-        let timing = Timing { poll: soon, root_check: soon, tick: soon, second_look: soon, retry: soon };
+        let timing =
+            Timing { poll: soon, root_check: soon, tick: soon, second_look: soon, retry: soon, ..Timing::default() };
         let (queue, journal, reports) = (Arc::new(Queue::new()), Journal::default(), Arc::default());
         Self { home, root, queue, journal, reports, watch: None, settings, timing }
     }
