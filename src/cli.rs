@@ -153,6 +153,18 @@ pub enum BackboneCommand {
         #[arg(long, hide = true, requires = "serve")]
         float: bool,
     },
+    /// Print the features of photos, bit for bit, an object a line: to compare one machine with another
+    Features {
+        /// Photos
+        #[arg(value_name = "IMAGE", required = true, value_hint = ValueHint::FilePath)]
+        images: Vec<PathBuf>,
+        /// Manifest of the backbone (a .toml file); the built-in one without
+        #[arg(long, value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
+        backbone: Option<PathBuf>,
+        /// Write what the network is shown into this folder too, as NUMBER.bmp, counted from 1
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        pixels: Option<PathBuf>,
+    },
     /// Make an int8 backbone of a float one, calibrated on photos
     Quantize(Box<Quantize>),
     /// Write the manifest of a network that you bring

@@ -60,6 +60,9 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
             BackboneCommand::Bench { backbone, json, rounds, .. } => {
                 workshop::bench::run(backbone.as_deref(), rounds as usize, json)
             }
+            BackboneCommand::Features { images, backbone, pixels } => {
+                workshop::features::run(backbone.as_deref(), &images, pixels.as_deref())
+            }
             BackboneCommand::Quantize(call) => quantize::command::run(&call),
             BackboneCommand::Add(call) => workshop::add::run(&call),
         },

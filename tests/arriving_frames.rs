@@ -139,6 +139,19 @@ fn a_card_put_in_again_with_shifted_file_times_is_not_new_after_a_restart() {
 }
 
 #[test]
+fn a_frame_whose_clock_is_beyond_2038_keeps_its_time() {
+    // A second that a 32-bit count from 1970 does not reach; trail cameras with an empty clock battery have such dates.
+    let late = SystemTime::UNIX_EPOCH + Duration::from_secs((1 << 31) + 86_400);
+    let world = every_frame();
+    let file = world.drop_frame("late.jpg", &bear(1)).unwrap();
+    File::options().append(true).open(file).unwrap().set_modified(late).unwrap();
+    let daemon = world.start(BIN).unwrap();
+    let line = daemon.wait_for_stdout("late.jpg", PATIENCE).unwrap();
+    let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(said["frame"]["captured_at"], "2038-01-20T03:14:08Z", "{line}");
+}
+
+#[test]
 fn a_live_frame_goes_before_the_backlog() {
     const BACKLOG: u64 = 150;
     let broker = Broker::any().unwrap();

@@ -3,10 +3,12 @@
 
 use std::io::pipe;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
+
+use testkit::daemon::program;
 
 fn arcticd(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_arcticd"))
+    program(env!("CARGO_BIN_EXE_arcticd"))
         .args(arguments)
         .current_dir(directory)
         .env_clear()
@@ -67,7 +69,7 @@ fn one_bad_image_among_good_ones_is_reported_and_changes_the_exit_code() {
 /// `head` may be; with `deaf` that of standard error too.
 fn unread(directory: &Path, arguments: &[&str], deaf: bool) -> (Option<i32>, String) {
     let gone = || Stdio::from(pipe().unwrap().1);
-    let child = Command::new(env!("CARGO_BIN_EXE_arcticd"))
+    let child = program(env!("CARGO_BIN_EXE_arcticd"))
         .args(arguments)
         .current_dir(directory)
         .env_clear()

@@ -66,7 +66,7 @@ impl Conv {
     /// Computes the given output `rows` of `input` (`[height, width, inputs]`) into `output` (`[rows, width, outputs]`).
     ///
     /// # Errors
-    /// A length that does not fit.
+    /// A length that does not fit, or lines whose copies would take more than 64 MiB.
     pub fn run(&self, input: &[u8], size: Size, output: &mut [u8], rows: Range<usize>) -> Result<(), KernelError> {
         let out = self.window.output(size)?;
         check_shape("input", input.len(), &[size.height, size.width, self.inputs])?;
@@ -90,10 +90,10 @@ impl Conv {
         }
         if self.window.is_pointwise() && self.packed.row_bytes() == depth * self.packed.gemm.element {
             self.run_copied(input, output, pixels);
+            Ok(())
         } else {
-            self.run_gathered(input, size, output, pixels, out.width);
+            self.run_gathered(input, size, output, pixels, out.width)
         }
-        Ok(())
     }
 
     fn chunk_bytes(&self) -> usize {
@@ -120,7 +120,14 @@ impl Conv {
     }
 
     /// Any window: its rows are copied one after the other from padded lines.
-    fn run_gathered(&self, input: &[u8], size: Size, output: &mut [u8], pixels: Range<usize>, width: usize) {
+    fn run_gathered(
+        &self,
+        input: &[u8],
+        size: Size,
+        output: &mut [u8],
+        pixels: Range<usize>,
+        width: usize,
+    ) -> Result<(), KernelError> {
         let Window { size: window, stride: step, .. } = self.window;
         let gemm = &self.packed.gemm;
         let stride = self.packed.row_bytes();
@@ -159,7 +166,7 @@ impl Conv {
                 // SAFETY: the panel holds a gathered row a pixel of `part`, `chunk` their results.
                 unsafe { self.packed.run(panel.as_ptr(), stride, part.len(), chunk.as_mut_ptr(), stage.as_mut_ptr()) };
             }
-        });
+        })
     }
 }
 

@@ -160,7 +160,7 @@ impl Depthwise {
     /// Computes the given output `rows` of `input` (`[height, width, channels]`) into `output` (`[rows, width, channels]`).
     ///
     /// # Errors
-    /// A length that does not fit.
+    /// A length that does not fit, or lines whose copies would take more than 64 MiB.
     pub fn run(&self, input: &[u8], size: Size, output: &mut [u8], rows: Range<usize>) -> Result<(), KernelError> {
         let out = self.window.output(size)?;
         check_shape("input", input.len(), &[size.height, size.width, self.channels])?;
@@ -171,8 +171,7 @@ impl Depthwise {
             return Ok(());
         }
         if let Some(gather) = self.kernel.gather {
-            self.run_lines(gather, input, size, output, rows);
-            return Ok(());
+            return self.run_lines(gather, input, size, output, rows);
         }
         let Window { size: window, stride, padding } = self.window;
         // Output columns whose windows lie inside: they are computed in one go, the others one by one.
@@ -237,7 +236,7 @@ impl Depthwise {
         size: Size,
         output: &mut [u8],
         rows: Range<usize>,
-    ) {
+    ) -> Result<(), KernelError> {
         let Window { size: window, stride, .. } = self.window;
         let line = output.len() / rows.len();
         let (outside, channels) = (self.input_zero, self.channels);
@@ -266,6 +265,6 @@ impl Depthwise {
                 // results.
                 unsafe { (self.kernel.run)(&taps) };
             }
-        });
+        })
     }
 }

@@ -3,10 +3,14 @@
 use std::ptr::copy_nonoverlapping;
 
 use crate::buffer::with_scratch;
-use crate::{Size, Window};
+use crate::{KernelError, Size, Window};
 
 /// Bytes that may be read beyond a line's last value.
 pub(crate) const SLACK: usize = 64;
+
+/// Most bytes that lines and what lies beside them may take. Large networks need some;
+/// allowed shapes can ask for more than a 32-bit address holds.
+const MAX_SCRATCH: usize = 64 << 20;
 
 /// What lines are made from.
 pub(crate) struct Picture<'a> {
@@ -35,14 +39,27 @@ pub(crate) struct Lines<'a> {
 }
 
 impl Picture<'_> {
-    fn values(&self) -> usize {
-        (self.window.padding.left + self.size.width + self.window.padding.right) * self.channels
+    /// Bytes of a line, and of all of them with as many beside them.
+    fn lengths(&self, beside: usize) -> Option<(usize, usize)> {
+        let Window { size, padding, .. } = self.window;
+        let pixels = self.size.width.checked_add(padding.left)?.checked_add(padding.right)?;
+        let line = pixels.checked_mul(self.channels)?.checked_mul(self.element)?.checked_next_multiple_of(64)?;
+        let lines = size.height.checked_add(1)?.checked_mul(line)?.checked_add(SLACK)?;
+        (lines.checked_add(beside)? <= MAX_SCRATCH).then_some((line, lines))
     }
 
     /// Lends lines, and as many bytes beside them.
-    pub fn with_lines<T>(self, beside: usize, work: impl FnOnce(Lines, &mut [u8]) -> T) -> T {
-        let length = (self.values() * self.element).next_multiple_of(64);
-        let lines = (self.window.size.height + 1) * length + SLACK;
+    ///
+    /// # Errors
+    /// They would take more than 64 MiB.
+    pub fn with_lines(self, beside: usize, work: impl FnOnce(Lines, &mut [u8])) -> Result<(), KernelError> {
+        let (length, lines) = self.lengths(beside).ok_or_else(|| {
+            let Size { height, width } = self.window.size;
+            let row = format!("{} pixels of {} channels", self.size.width, self.channels);
+            KernelError::Range(format!(
+                "a window of {height} x {width} over rows of {row}: copies of them are too large"
+            ))
+        })?;
         with_scratch(lines + beside, |bytes| {
             let (bytes, beside) = bytes.split_at_mut(lines);
             let (outside, element) = ([self.outside; 64], self.element);
@@ -52,8 +69,9 @@ impl Picture<'_> {
                 unsafe { (self.gather)(outside.as_ptr(), count, bytes[at * element..].as_mut_ptr()) };
             }
             let held = vec![None; self.window.size.height];
-            work(Lines { picture: self, bytes, length, held }, beside)
-        })
+            work(Lines { picture: self, bytes, length, held }, beside);
+        });
+        Ok(())
     }
 }
 

@@ -17,9 +17,9 @@ impl Size {
         Self { height, width }
     }
 
-    /// Rows times columns.
+    /// Rows times columns, the largest number there is if they are more.
     pub fn area(self) -> usize {
-        self.height * self.width
+        self.height.saturating_mul(self.width)
     }
 }
 
@@ -47,7 +47,7 @@ pub struct Window {
     pub padding: Padding,
 }
 
-/// Largest side of a picture or window: products of three sides and a depth stay within 64 bits, and none allocates wildly.
+/// Largest side of a picture or window.
 const MAX_SIDE: usize = 4096;
 
 impl Window {

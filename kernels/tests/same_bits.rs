@@ -254,6 +254,23 @@ fn what_the_arithmetic_does_not_cover_is_refused() {
 }
 
 #[test]
+fn copies_that_would_take_more_than_a_small_machine_has_are_refused() {
+    // Allowed sides and 32 KB of picture; a copy of the row for each row of the window would be 134 MB.
+    let (channels, size, rows) = (8, Size::new(1, 4096), 4095);
+    let padding = Padding { top: rows - 1, bottom: rows - 1, ..Padding::default() };
+    let requantize = Requantize { bias: vec![0], scale: vec![1.0], output: Output::full(0) };
+    let window = Window { size: Size::new(rows, 1), stride: Size::new(1, 1), padding };
+    for isa in Isa::available() {
+        let conv = Conv::new(isa, window, channels, &vec![1; rows * channels], 0, &requantize).unwrap();
+        let done = conv.run(&vec![0; channels * size.area()], size, &mut vec![0; size.width], 0..1);
+        assert!(matches!(done, Err(KernelError::Range(_))), "{isa}: {done:?}");
+    }
+    // As tall a window over a narrow picture is served.
+    let conv = Conv::new(Isa::best(), window, channels, &vec![1; rows * channels], 0, &requantize).unwrap();
+    conv.run(&vec![0; channels], Size::new(1, 1), &mut [0], 0..1).unwrap();
+}
+
+#[test]
 fn only_instruction_sets_of_this_processor_can_be_chosen() {
     for isa in Isa::ALL {
         assert_eq!(Isa::named(isa.name()), Some(isa));

@@ -4,6 +4,7 @@ pub mod add;
 pub mod bench;
 mod ending;
 mod family;
+pub mod features;
 pub mod inspect;
 mod serve;
 

@@ -1,6 +1,7 @@
 //! The real binary as a child process, in a world of its own: captures, state and configuration in a temporary
 //! directory, no `ARCTICD_*` variable of the caller's.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,6 +18,27 @@ use crate::wait_until;
 
 /// How long a daemon may take to end after a signal.
 const END: Duration = Duration::from_secs(30);
+
+/// A command of `binary`, or of what stands in for it: `ARCTICD_TEST_BINARY` names another build, `ARCTICD_TEST_RUNNER`
+/// what runs that, an emulator with its arguments, split at spaces. So tests of this machine drive a daemon that was built
+/// for another processor.
+pub fn program(binary: impl AsRef<Path>) -> Command {
+    stand_in(binary.as_ref(), std::env::var_os("ARCTICD_TEST_BINARY"), std::env::var("ARCTICD_TEST_RUNNER").ok())
+}
+
+fn stand_in(binary: &Path, other: Option<OsString>, runner: Option<String>) -> Command {
+    let binary = other.map_or_else(|| binary.to_owned(), PathBuf::from);
+    let runner = runner.unwrap_or_default();
+    let mut words = runner.split_whitespace();
+    match words.next() {
+        None => Command::new(binary),
+        Some(emulator) => {
+            let mut command = Command::new(emulator);
+            command.args(words).arg(binary);
+            command
+        }
+    }
+}
 
 /// A place to run daemons in, one after another: it outlives them, so that a restart finds what was there.
 pub struct World {
@@ -117,7 +139,7 @@ impl World {
 
     /// A command of `binary` (in tests `env!("CARGO_BIN_EXE_arcticd")`) in this world, without arguments yet.
     pub fn command(&self, binary: impl AsRef<Path>) -> Command {
-        let mut command = Command::new(binary.as_ref());
+        let mut command = program(binary);
         let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ARCTICD_"));
         for (name, _) in ours {
             command.env_remove(name);
@@ -351,6 +373,19 @@ mod tests {
         assert_eq!(text.matches("trap = ").count(), 1);
         assert!(text.contains("mqtt.prefix = \"a\\\"b\"\nalerts.gap_s = 5\n"), "{text}");
         assert!(text.contains(&format!("capture.directory = \"{}\"", world.captures().display())), "{text}");
+    }
+
+    #[test]
+    fn another_build_stands_in_for_the_binary_behind_its_emulator() {
+        let words = |command: Command| -> Vec<String> {
+            let all = std::iter::once(command.get_program()).chain(command.get_args());
+            all.map(|word| word.to_string_lossy().into_owned()).collect()
+        };
+        let own = Path::new("/own");
+        assert_eq!(words(stand_in(own, None, None)), ["/own"]);
+        assert_eq!(words(stand_in(own, Some("/arm".into()), None)), ["/arm"]);
+        let runner = Some("qemu-arm -cpu  max".into());
+        assert_eq!(words(stand_in(own, Some("/arm".into()), runner)), ["qemu-arm", "-cpu", "max", "/arm"]);
     }
 
     #[test]
