@@ -13,7 +13,7 @@ use arcticd::cli::{self, BackboneCommand, Invocation};
 use arcticd::config::{self, Loaded};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::exit_code::ExitCode;
-use arcticd::{accept, check, evaluate, heads, log, once, push, quantize, replay, terminal, train, workshop};
+use arcticd::{accept, check, evaluate, heads, init, log, once, push, quantize, replay, terminal, train, workshop};
 
 fn main() -> ProcessExitCode {
     run(Invocation::parse())
@@ -30,6 +30,7 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
         Invocation::Once { images, json, config } => {
             with_config(config.as_deref(), |loaded| once::run(&loaded.config, &images, json))
         }
+        Invocation::Init(call) => init::run(&call),
         Invocation::Check { config, json } => check::run(config.as_deref(), json),
         Invocation::Train(call) => train::command::run(&call),
         Invocation::Eval(call) => evaluate::command::run(&call),
