@@ -1,5 +1,6 @@
 //! The project's daily commands, as `cargo xtask <command>`.
 
+mod parts;
 mod thin_link;
 
 use std::env;
@@ -16,6 +17,8 @@ Usage: cargo xtask <COMMAND>
   schema               write schema/config.schema.json from the configuration structs
   man [DIR]            write the man pages (default: target/man)
   completions [DIR]    write the shell completions (default: target/completions)
+  package DIR TRIPLE   write what a package for TRIPLE holds beside the binary: all of the above, the configuration that
+                       it installs, licences, and the list of crates (CycloneDX)
   background PHOTOS    write models/default/background.bin from photos without the animals
   mutate [--count N] [--seed N]
                        N mutations (default: 10000) of heads and their transfer against the real acceptor
@@ -42,6 +45,10 @@ fn run() -> Result<()> {
         // In an example, and not here: linked to this tool, the library would be built a second time, with other features.
         ["schema" | "man" | "completions"] | ["man" | "completions" | "background", _] => {
             cargo(&[&["run", "--quiet", "--locked", "--example", "generate", "--"], &arguments[..]].concat())?;
+        }
+        ["package", directory, triple] => {
+            cargo(&["run", "--quiet", "--locked", "--example", "generate", "--", "package", directory])?;
+            parts::write(Path::new(directory), triple)?;
         }
         ["ci"] => ci()?,
         ["corpus"] => {
@@ -82,7 +89,12 @@ fn cargo(arguments: &[&str]) -> Result<()> {
 fn cargo_with(arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
     println!("cargo {}", arguments.join(" "));
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    // What cargo told this program of itself is not meant for others: ring's build would begin anew each time.
+    for (name, _) in env::vars_os().filter(|(name, _)| is_about_this_program(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
+    let status = command
         .args(arguments)
         .envs(variables.iter().copied())
         .current_dir(root())
@@ -90,6 +102,10 @@ fn cargo_with(arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
         .context("cannot start cargo")?;
     ensure!(status.success(), "cargo {} failed", arguments.join(" "));
     Ok(())
+}
+
+fn is_about_this_program(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|start| variable.starts_with(start))
 }
 
 /// The repository, wherever the command was called from.
