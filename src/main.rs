@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
 use arcticd::cli::{self, BackboneCommand, Invocation};
-use arcticd::config::{self, Loaded};
+use arcticd::config::{self, Config, DEFAULT_PATH, Loaded};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::exit_code::ExitCode;
 use arcticd::{accept, check, evaluate, heads, init, log, once, push, quantize, replay, terminal, train, workshop};
@@ -27,6 +27,10 @@ fn main() -> ProcessExitCode {
 fn run(invocation: Invocation) -> Result<ExitCode> {
     match invocation {
         Invocation::Run { config } => with_config(config.as_deref(), daemon),
+        // A package's configuration keeps the daemon from running until it is replaced, but nobody from looking at a photo.
+        Invocation::Once { images, json, config: None } if init::is_untouched(Path::new(DEFAULT_PATH)) => {
+            once::run(&Config::default(), &images, json)
+        }
         Invocation::Once { images, json, config } => {
             with_config(config.as_deref(), |loaded| once::run(&loaded.config, &images, json))
         }

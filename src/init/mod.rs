@@ -64,6 +64,11 @@ pub fn run(call: &Init) -> Result<ExitCode> {
     Ok(ExitCode::Ok)
 }
 
+/// Whether the file at `path` is still the one that packages install: there is nothing in it that somebody wants.
+pub fn is_untouched(path: &Path) -> bool {
+    std::fs::read_to_string(path).is_ok_and(|text| unconfigured().is_ok_and(|packaged| packaged == text))
+}
+
 /// The configuration last: with it everything that it names is in place.
 fn write(
     output: &Path,

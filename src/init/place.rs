@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::account::Account;
-use super::template;
 use crate::terminal::print;
 use crate::whole_file;
 
@@ -21,8 +20,7 @@ const READABLE: u32 = 0o644;
 /// # Errors
 /// Says what to do instead.
 pub(super) fn prepare(output: &Path, force: bool) -> Result<()> {
-    let untouched = |text: &str| template::unconfigured().is_ok_and(|packaged| packaged == text);
-    refuse_over(output, force, untouched)?;
+    refuse_over(output, force || super::is_untouched(output), |_| false)?;
     check(output)
 }
 
