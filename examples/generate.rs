@@ -1,7 +1,7 @@
 //! Writes what is made from the definitions in the library: the configuration's schema, man pages, shell completions; and,
 //! from photos, the background features that `arcticd train` adds where there is no background folder; and the picture of
 //! the watchdog's self-test.
-//! `cargo xtask schema`, `man`, `completions` and `background` call it.
+//! `cargo xtask schema`, `man`, `completions`, `package` and `background` call it.
 
 use std::env;
 use std::fs;
@@ -28,9 +28,12 @@ fn main() -> Result<()> {
         ["man", directory] => man(Path::new(directory)),
         ["completions"] => completions(&root.join("target/completions")),
         ["completions", directory] => completions(Path::new(directory)),
+        ["package", directory] => package(Path::new(directory)),
         ["background", photos] => background(&root.join("models/default/background.bin"), Path::new(photos)),
         ["self-test"] => write(&root.join("src/service/self_test.jpg"), &Scene::Bear.jpeg(1, 160, 120)?),
-        _ => bail!("usage: generate schema | man [DIR] | completions [DIR] | background PHOTOS | self-test"),
+        _ => bail!(
+            "usage: generate schema | man [DIR] | completions [DIR] | package DIR | background PHOTOS | self-test"
+        ),
     }
 }
 
@@ -55,6 +58,13 @@ fn man(directory: &Path) -> Result<()> {
         .with_context(|| format!("cannot write man pages into {}", directory.display()))?;
     println!("{}", directory.display());
     Ok(())
+}
+
+/// What a package holds that is made from the definitions in the library.
+fn package(directory: &Path) -> Result<()> {
+    man(&directory.join("man"))?;
+    completions(&directory.join("completions"))?;
+    write(&directory.join("arcticd.toml"), arcticd::init::unconfigured()?.as_bytes())
 }
 
 fn completions(directory: &Path) -> Result<()> {

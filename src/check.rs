@@ -32,7 +32,7 @@ struct Verdict {
 /// # Errors
 /// The disk behind standard output is full.
 pub fn run(path: Option<&Path>, json: bool) -> Result<ExitCode> {
-    let mut report = Report { json, failed: false };
+    let mut report = Report::new(json);
     let loaded = match config::load(path, config::environment()) {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -50,14 +50,28 @@ pub fn run(path: Option<&Path>, json: bool) -> Result<ExitCode> {
     Ok(if report.failed { ExitCode::Failure } else { ExitCode::Ok })
 }
 
-struct Report {
+/// Prints verdicts as they come.
+pub(crate) struct Report {
     json: bool,
     failed: bool,
 }
 
 impl Report {
+    /// Nothing failed yet.
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json, failed: false }
+    }
+
+    /// Whether a stage failed so far.
+    pub(crate) fn failed(&self) -> bool {
+        self.failed
+    }
+
     /// Prints a verdict; whether it was good.
-    fn say(&mut self, stage: &'static str, result: Result<String>) -> Result<bool> {
+    ///
+    /// # Errors
+    /// The disk behind standard output is full.
+    pub(crate) fn say(&mut self, stage: &'static str, result: Result<String>) -> Result<bool> {
         let ok = result.is_ok();
         self.failed |= !ok;
         let detail = result.unwrap_or_else(|error| format!("{error:#}"));
@@ -78,7 +92,11 @@ impl Report {
     }
 }
 
-fn capture(config: &Config) -> Result<String> {
+/// Whether the directory can be listed.
+///
+/// # Errors
+/// Says what to do about it.
+pub(crate) fn capture(config: &Config) -> Result<String> {
     let directory = &config.capture.directory;
     let entries = std::fs::read_dir(directory).with_context(|| {
         format!("{}: the daemon would wait for it; create it or change capture.directory", directory.display())
@@ -112,7 +130,11 @@ fn model(config: &Config) -> Result<String> {
     Ok(format!("head {} on backbone {id}, self-test passed; alerting {}", model.head().title(), alerting.join(", ")))
 }
 
-fn broker(config: &Config, report: &mut Report) -> Result<()> {
+/// From the name look-up to an acknowledged message, a verdict a stage.
+///
+/// # Errors
+/// The disk behind standard output is full, or no runtime can be started.
+pub(crate) fn broker(config: &Config, report: &mut Report) -> Result<()> {
     let Some(broker) = config.mqtt.broker()? else {
         report.say("broker", Ok("none configured: alerts go to standard output".into()))?;
         return Ok(());

@@ -7,6 +7,7 @@ mod ask;
 mod backbone;
 mod eval;
 mod head;
+mod init;
 mod push;
 mod quantize;
 mod replay;
@@ -22,6 +23,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 pub use clap_complete::Shell;
 pub use eval::Eval;
 pub use head::{Head, HeadCommand, Inspect, NewKey, Pack, Sign};
+pub use init::{Init, Policy, position};
 pub use push::{BrokerFlags, Clear, Push, Targets, Until};
 pub use quantize::{Quantize, RangeMethod};
 pub use replay::Replay;
@@ -37,6 +39,7 @@ const AFTER_LONG_HELP: &str = "\
 Examples:
   arcticd                               run, with /etc/arcticd/arcticd.toml
   arcticd --config ./arcticd.toml       run, with this configuration
+  arcticd init                          write a configuration, asked for step by step
   arcticd check                         test everything from the configuration to the broker
   arcticd --once frame.jpg              classify one frame and print what is in it
   arcticd --once *.jpg --json           the same as JSON, an object a line
@@ -102,6 +105,8 @@ pub struct Cli {
 enum Command {
     /// Run the daemon (the default)
     Run,
+    /// Write a configuration by five questions, or from flags, and try it
+    Init(Box<Init>),
     /// Check configuration, directories, model and broker, and say what to mend
     Check(Check),
     /// Train a head on folders of photos
@@ -195,6 +200,8 @@ pub enum Invocation {
         /// The file after `--config`.
         config: Option<PathBuf>,
     },
+    /// Write a configuration.
+    Init(Box<Init>),
     /// Check the installation in stages.
     Check {
         /// The file after `--config`.
@@ -286,6 +293,10 @@ impl TryFrom<Cli> for Invocation {
                 Ok(Self::Push { call: Box::new(Push { json: json || call.json, ..*call }), config })
             }
             _ if json => mistake(ErrorKind::MissingRequiredArgument, "--json goes with --once or with check"),
+            Some(Command::Init(call)) => {
+                let output = call.output.clone().or(config);
+                Ok(Self::Init(Box::new(Init { output, ..*call })))
+            }
             Some(Command::Train(call)) => Ok(Self::Train(call)),
             Some(Command::Head(Head::Desk(command))) => Ok(Self::Head(*command)),
             Some(Command::Head(Head::Rollback)) => Ok(Self::HeadRollback { config }),

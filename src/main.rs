@@ -11,11 +11,11 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
 use arcticd::cli::{self, BackboneCommand, Invocation};
-use arcticd::config::{self, Loaded};
+use arcticd::config::{self, Config, DEFAULT_PATH, Loaded};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::exit_code::ExitCode;
 use arcticd::service::{Manager, Reload};
-use arcticd::{accept, check, evaluate, heads, log, once, push, quantize, replay, terminal, train, workshop};
+use arcticd::{accept, check, evaluate, heads, init, log, once, push, quantize, replay, terminal, train, workshop};
 
 fn main() -> ProcessExitCode {
     run(Invocation::parse())
@@ -29,9 +29,14 @@ fn main() -> ProcessExitCode {
 fn run(invocation: Invocation) -> Result<ExitCode> {
     match invocation {
         Invocation::Run { config } => with_config(config.as_deref(), |loaded| daemon(loaded, config.clone())),
+        // A package's configuration keeps the daemon from running until it is replaced, but nobody from looking at a photo.
+        Invocation::Once { images, json, config: None } if init::is_untouched(Path::new(DEFAULT_PATH)) => {
+            once::run(&Config::default(), &images, json)
+        }
         Invocation::Once { images, json, config } => {
             with_config(config.as_deref(), |loaded| once::run(&loaded.config, &images, json))
         }
+        Invocation::Init(call) => init::run(&call),
         Invocation::Check { config, json } => check::run(config.as_deref(), json),
         Invocation::Train(call) => train::command::run(&call),
         Invocation::Eval(call) => evaluate::command::run(&call),

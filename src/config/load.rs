@@ -84,6 +84,14 @@ pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) ->
     }
 }
 
+/// As [`load`], of a text that is to become the file at `path`, and without an environment.
+///
+/// # Errors
+/// Every wrong key and value at once.
+pub fn from_text(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
+    from_bytes(path, Ok(text.as_bytes().to_vec()), std::iter::empty())
+}
+
 fn load_if_present(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Loaded, ConfigError> {
     match read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => settle(Document::empty(), Source::Defaults, env),

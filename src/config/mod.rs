@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 pub use broker::{Broker, BrokerError};
 pub use env::environment;
 pub use error::{ConfigError, Place, Problem};
-pub use load::{DEFAULT_PATH, Loaded, Source, load};
+pub use load::{DEFAULT_PATH, Loaded, Source, from_text, load};
 pub use schema::{schema, schema_text};
 pub use secret::{Secret, SecretError};
 

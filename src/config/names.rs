@@ -20,6 +20,11 @@ impl Config {
         self.mqtt.client_id.clone().unwrap_or_else(|| format!("arcticd-{}", self.trap_name()))
     }
 
+    /// The host name in a trap's alphabet, unless many machines share it: a name to propose.
+    pub(crate) fn own_host_name() -> Option<String> {
+        Some(host_name()).filter(|name| !EVERYBODYS.contains(&name.as_str()))
+    }
+
     /// Warns of a name that other traps are likely to have too.
     pub(super) fn shared_name(&self) -> Option<String> {
         let name = host_name();

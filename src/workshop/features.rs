@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::backbone;
 use crate::classifier::guarded;
-use crate::memory::limits;
 use crate::exit_code::ExitCode;
 use crate::frame::{self, Pixels};
+use crate::memory::limits;
 use crate::model::Backbone;
 use crate::pipeline::read;
 use crate::terminal;

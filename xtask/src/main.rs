@@ -1,5 +1,6 @@
 //! The project's daily commands, as `cargo xtask <command>`.
 
+mod parts;
 mod thin_link;
 
 use std::env;
@@ -16,6 +17,8 @@ Usage: cargo xtask <COMMAND>
   schema               write schema/config.schema.json from the configuration structs
   man [DIR]            write the man pages (default: target/man)
   completions [DIR]    write the shell completions (default: target/completions)
+  package DIR TRIPLE   write what a package for TRIPLE holds beside the binary: all of the above, the configuration that
+                       it installs, licences, and the list of crates (CycloneDX)
   background PHOTOS    write models/default/background.bin from photos without the animals
   self-test            write src/service/self_test.jpg, which the watchdog looks at while no frame comes
   mutate [--count N] [--seed N]
@@ -43,6 +46,10 @@ fn run() -> Result<()> {
         // In an example, and not here: linked to this tool, the library would be built a second time, with other features.
         ["schema" | "man" | "completions" | "self-test"] | ["man" | "completions" | "background", _] => {
             cargo(&[&["run", "--quiet", "--locked", "--example", "generate", "--"], &arguments[..]].concat())?;
+        }
+        ["package", directory, triple] => {
+            cargo(&["run", "--quiet", "--locked", "--example", "generate", "--", "package", directory])?;
+            parts::write(Path::new(directory), triple)?;
         }
         ["ci"] => ci()?,
         ["corpus"] => {
@@ -98,7 +105,9 @@ fn cargo_with(arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
 /// Takes away what cargo said of this program: build scripts that look at it would run again, and again the next time.
 fn as_from_a_shell(command: &mut Command) {
     for (name, _) in env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+        if name.to_str().is_some_and(|name| {
+            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|start| name.starts_with(start))
+        }) {
             command.env_remove(name);
         }
     }
