@@ -246,14 +246,14 @@ fn a_test_part_that_is_set_aside_is_told_of() {
 fn a_head_that_is_replaced_is_told_of_and_its_sequence_goes_on() {
     let world = World::new();
     assert_eq!(world.arcticd(&["head", "new-key", "field", "--no-password"]).code, Some(0));
-    let first = world.train("my scenes.head", &["--key", "field.key", "--sequence", "7", "--views", "0"]);
+    let first = world.train("my scenes.head", &["--key", "field.key", "--sequence", "7"]);
     assert!(first.code == Some(0) && !first.err.contains("replaces"), "{}", first.err);
     let sequence = || json(&world.arcticd(&["head", "inspect", "my scenes.head", "--trust", "field.pub", "--json"]));
     assert_eq!(sequence()["manifest"]["sequence"], 7);
-    let again = world.train("my scenes.head", &["--key", "field.key", "--views", "0"]);
+    let again = world.train("my scenes.head", &["--key", "field.key"]);
     assert!(again.err.contains("replaces a head of sequence 7, signed by key "), "{}", again.err);
     assert_eq!(sequence()["manifest"]["sequence"], 8);
-    let lower = world.train("my scenes.head", &["--sequence", "3", "--views", "0"]);
+    let lower = world.train("my scenes.head", &["--sequence", "3"]);
     assert!(lower.err.contains("which traps that have the old one refuse"), "{}", lower.err);
     assert!(lower.out.contains("`arcticd head sign 'my scenes.head' --key KEY`"), "{}", lower.out);
 }
@@ -261,7 +261,7 @@ fn a_head_that_is_replaced_is_told_of_and_its_sequence_goes_on() {
 #[test]
 fn alerts_are_named_as_folders_are_and_a_wrong_one_is_told_before_the_work() {
     let world = World::new();
-    let report = json(&world.train("a.head", &["--json", "--views", "0", "--alert", "Polar Bear,walrus"]));
+    let report = json(&world.train("a.head", &["--json", "--alert", "Polar Bear,walrus"]));
     let alerts: Vec<_> = report["operating_points"].as_array().unwrap().iter().map(|point| &point["label"]).collect();
     assert_eq!(alerts, ["polar_bear", "walrus"]);
     let said = world.arcticd(&["train", "photos", "-o", "b.head", "--cache", "untouched", "--alert", "yeti"]);
@@ -272,7 +272,7 @@ fn alerts_are_named_as_folders_are_and_a_wrong_one_is_told_before_the_work() {
 #[test]
 fn a_test_on_photos_that_were_trained_on_is_warned_of() {
     let world = World::new();
-    world.train("a.head", &["--views", "0"]);
+    world.train("a.head", &[]);
     let eval = |folder: &str| world.arcticd(&["eval", folder, "--head", "a.head", "--cache", "cache", "--json"]);
     assert_eq!(json(&eval("photos/test"))["warning"], Value::Null);
     let trained = eval("photos/train");
