@@ -41,9 +41,15 @@ fn main() -> Result<()> {
 /// made of them.
 fn background(path: &Path, photos: &Path) -> Result<()> {
     let found = arcticd::photos::find(photos)?;
-    let step = found.len().div_ceil(BACKGROUND_PHOTOS).max(1);
-    let photos: Vec<PathBuf> = found.into_iter().step_by(step).collect();
-    let labelled = Labelled { labels: vec!["other".into()], class: vec![0; photos.len()], photos, ignored: Vec::new() };
+    let step = found.photos.len().div_ceil(BACKGROUND_PHOTOS).max(1);
+    let photos: Vec<PathBuf> = found.photos.into_iter().step_by(step).collect();
+    let labelled = Labelled {
+        labels: vec!["other".into()],
+        class: vec![0; photos.len()],
+        photos,
+        ignored: Vec::new(),
+        left_out: Vec::new(),
+    };
     let backbone = source::backbone(&Origin::Builtin, 1)?;
     let extractor = Extractor { backbone: &backbone, cache: &Cache::none(), views: 0, seed: 0 };
     let rows = extractor.extract(&labelled, &Progress::on_terminal()).dataset.rows;

@@ -109,12 +109,15 @@ fn state(config: &Config) -> Result<String> {
     writable(directory).with_context(|| {
         format!("{}: make it writable for this user or change state.directory", directory.display())
     })?;
-    Ok(format!("{} is writable", directory.display()))
+    let made = if directory.exists() { "" } else { "; the daemon makes it when it starts" };
+    Ok(format!("{} is writable{made}", directory.display()))
 }
 
-/// Whether the daemon, run by the same user, could keep its journal there.
+/// Whether the daemon, run by the same user, could keep its journal there. A check leaves nothing behind: of a directory
+/// that is not there yet, the nearest one above it is tried, in which it would be made.
 fn writable(directory: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(directory)?;
+    let there = directory.ancestors().map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
+    let directory = there.into_iter().find(|path| path.symlink_metadata().is_ok()).unwrap_or(directory);
     let probe = directory.join(format!(".arcticd-check-{}", std::process::id()));
     std::fs::write(&probe, b"check")?;
     std::fs::remove_file(&probe)

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 
 use rusqlite::Connection;
@@ -8,11 +8,12 @@ use rusqlite::Connection;
 use super::*;
 use crate::accept::testing::{fragile, judge, steady};
 use crate::accept::{Judge, Judges, Seat, Stage};
-use crate::frame::Limits;
 use crate::frame::testing::{jpeg, photo};
+use crate::frame::{ContentHash, Limits};
 use crate::health::Health;
 use crate::journal::Totals;
 use crate::model::{HeadBackbone, Model};
+use crate::watch::Stamp;
 
 /// A pipeline on a real journal and the built-in backbone, whose heads the test makes.
 struct World {

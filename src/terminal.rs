@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, StdoutLock, Write};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -18,6 +19,18 @@ pub fn line(text: impl Display) -> String {
         }
     }
     line
+}
+
+/// A path as it is typed in a shell: in quotes where it has more than plain letters.
+pub fn shell(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%,".contains(letter);
+    // A name that begins with a dash would be read as an option.
+    let text = if text.starts_with('-') { format!("./{text}") } else { text.into_owned() };
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text,
+        false => line(format!("'{}'", text.replace('\'', r"'\''"))),
+    }
 }
 
 /// As [`line()`], but lines stay lines, those behind the first set in, so that none looks like a message of its own.
@@ -109,6 +122,16 @@ mod tests {
             assert_eq!(form("/a/\u{202e}gpj.daeh"), "/a/\\u{202e}gpj.daeh");
             assert_eq!(form("Blåfjellet \\ \"é\" 雪: 5 %"), "Blåfjellet \\ \"é\" 雪: 5 %");
         }
+    }
+
+    #[test]
+    fn a_path_in_a_command_can_be_typed_as_it_stands() {
+        let typed = |path: &str| shell(Path::new(path));
+        assert_eq!(typed("a/svalbard-2.head"), "a/svalbard-2.head");
+        assert_eq!(typed("my bears.head"), "'my bears.head'");
+        assert_eq!(typed("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(typed("-o"), "./-o");
+        assert_eq!(typed("a\nb"), r"'a\nb'");
     }
 
     #[test]

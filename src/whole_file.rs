@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// Writes `path` through a file beside it, which takes its place when `content` has succeeded and the disk has it. A link
 /// stays a link: what it points to is replaced. Permissions stay.
@@ -60,6 +60,10 @@ pub fn cannot(path: &Path) -> String {
 /// Those of the system.
 pub fn check_writable(path: &Path) -> Result<()> {
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        bail!("{} can't be written: there is no folder {}; make it first", path.display(), folder.display());
+    }
     let beside = beside(path);
     let tried = check_regular(path).and_then(|()| create(&beside)).and_then(|_| fs::remove_file(&beside));
     tried.with_context(|| cannot(path))

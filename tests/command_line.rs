@@ -160,6 +160,15 @@ fn a_wrong_configuration_exits_78_and_names_key_line_and_the_nearest_right_key()
 }
 
 #[test]
+fn a_check_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = arcticd(directory.path(), &["check"]);
+    let out = text(&output.stdout);
+    assert!(out.contains("./arcticd-state is writable; the daemon makes it when it starts"), "{out}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "{out}");
+}
+
+#[test]
 fn a_misspelt_command_exits_2() {
     let world = tempfile::tempdir().unwrap();
     assert_eq!(arcticd(world.path(), &["chekc"]).status.code(), Some(2));

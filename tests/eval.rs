@@ -127,6 +127,9 @@ fn a_photo_that_can_not_be_read_is_named_and_ends_in_code_3() {
     let json = world.eval(&["--json"]).json();
     assert_eq!(json["images"], 13);
     assert!(json["partial"][0].as_str().unwrap().ends_with("walrus/cut.jpg"), "{json}");
+    let text = world.eval(&[]).out;
+    assert!(text.contains("1 damaged photo among these looked at as far as decoded: "), "{text}");
+    assert!(text.contains("walrus/cut.jpg") && text.contains("1 more could not be used and is in no figure"), "{text}");
     // A condition that fails says more than a photo that does.
     assert_eq!(world.eval(&["--require", "accuracy>1"]).code, Some(1));
 }

@@ -116,7 +116,7 @@ fn a_signed_head_is_without_doubt_and_says_who_signed_it() {
     }
     let text = desk.arcticd(&["head", "inspect", "a head.head", "--trust", "field.pub"]).ok().out;
     for shown in
-        [key, "polar_bear", "alerts from", "balanced_accuracy", "head.onnx", "arcticnet", "trained on", "pieces"]
+        [key, "polar_bear", "alerts from", "balanced accuracy", "head.onnx", "arcticnet", "trained on", "pieces"]
     {
         assert!(text.contains(shown), "{shown} in {text}");
     }
@@ -129,6 +129,8 @@ fn a_signed_head_is_without_doubt_and_says_who_signed_it() {
     let (code, report) = desk.inspect(&["a head.head", "--trust", "keys"]);
     assert_eq!((code, &check(&report, "signature")["ok"]), (Some(1), &Value::Bool(true)));
     assert!(check(&report, "trust")["found"].as_str().unwrap().contains("broken.pub"));
+    let said = desk.arcticd(&["head", "inspect", "a head.head", "--trust", "keys"]);
+    assert_eq!((said.out + &said.err).matches("broken.pub").count(), 1, "said once");
 }
 
 #[test]

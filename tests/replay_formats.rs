@@ -74,6 +74,20 @@ fn check_megadetector(found: &Value) {
 }
 
 #[test]
+fn a_file_whose_name_other_tools_can_not_find_is_told_of() {
+    use std::os::unix::ffi::OsStrExt;
+    let world = world();
+    let card = Card::new(&world);
+    card.put("north/1.jpg", &scene(Scene::Bear, 1));
+    let plain = replay(&world, &["card", "--megadetector", "md.json"]);
+    assert!(!plain.stderr.contains("UTF-8"), "{}", plain.stderr);
+    let odd = Path::new(std::ffi::OsStr::from_bytes(b"card/north/b\xe4r.jpg"));
+    fs::write(world.path(".").join(odd), scene(Scene::Bear, 2)).unwrap();
+    let told = replay(&world, &["card", "--megadetector", "md.json"]);
+    assert!(told.stderr.contains("1 file with a name that is not UTF-8, as north/b\u{fffd}r.jpg"), "{}", told.stderr);
+}
+
+#[test]
 fn the_megadetector_file_passes_its_validators_checks_and_tells_empty_from_failed() {
     let world = world();
     full_card(&world);

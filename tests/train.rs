@@ -158,12 +158,163 @@ fn a_broken_photo_is_named_and_changes_the_exit_code_and_nothing_else_stops() {
     assert_eq!(said.code, Some(3), "{}", said.err);
     // By a name that can't steer the terminal.
     assert!(
-        said.err.contains("broken\\n\\u{1b}[2J.jpg: ") && said.out.contains("1 photo could not be used"),
+        said.err.contains("broken\\n\\u{1b}[2J.jpg: ")
+            && said.out.contains("1 photo could not be used and was left out"),
         "{}{}",
         said.err,
         said.out
     );
     assert!(world.path("a.head").is_file());
+}
+
+#[test]
+fn pictures_of_other_formats_are_named_and_never_left_out_in_silence() {
+    let world = World::new();
+    for (name, bytes) in [
+        ("train/polar_bear/IMG_1.HEIC", &b"x"[..]),
+        ("test/walrus/IMG_2.cr2", b"x"),
+        ("train/stray.jpg", b"x"),
+        ("validation/polar_bear/1.jpg", b"x"),
+    ] {
+        world.put(name, bytes);
+    }
+    let whole = parts::frame(Scene::Walrus, 40);
+    world.put("train/walrus/cut.jpg", &whole[..whole.len() * 4 / 5]);
+    let said = world.train("a.head", &[]);
+    assert_eq!(said.code, Some(3), "{}", said.err);
+    for words in [
+        "IMG_1.HEIC: HEIC is not supported",
+        "IMG_2.cr2: CR2 raw is not supported",
+        "stray.jpg: not used",
+        "validation: not used; of the folders here only train and test are",
+    ] {
+        assert!(said.err.contains(words), "{words}: {}", said.err);
+    }
+    for words in
+        ["2 photos could not be used and were left out", "1 photo is damaged and used as far", "walrus/cut.jpg"]
+    {
+        assert!(said.out.contains(words), "{words}: {}", said.out);
+    }
+    let said = world.arcticd(&["eval", "photos/test", "--head", "a.head", "--cache", "cache", "--json"]);
+    assert_eq!(said.code, Some(3), "{}", said.err);
+    let evaluated: Value = serde_json::from_str(&said.out).unwrap();
+    assert!(evaluated["skipped"][0]["photo"].as_str().unwrap().ends_with("IMG_2.cr2"), "{evaluated}");
+    // A label of such files alone is one that was meant.
+    std::fs::remove_dir_all(world.path("photos/train/walrus")).unwrap();
+    world.put("train/walrus/IMG_3.HEIC", b"x");
+    let said = world.train("b.head", &[]);
+    assert!(said.code == Some(1) && said.err.contains("train/walrus: not one of its photos"), "{}", said.err);
+}
+
+#[test]
+fn one_label_is_enough_where_packaged_features_stand_in_and_its_own_folder_is_not() {
+    let world = World::new();
+    for scene in Scene::ALL.iter().filter(|scene| scene.label() != "polar_bear") {
+        for part in ["train", "test"] {
+            let _ = std::fs::remove_dir_all(world.path("photos").join(part).join(scene.label()));
+        }
+    }
+    let report = json(&world.train("a.head", &["--json"]));
+    assert_eq!(report["cross_validation"]["labels"], serde_json::json!(["other", "polar_bear"]));
+    // Nobody is told that packaged photos are theirs.
+    let counts = report["photos"].as_array().unwrap();
+    let other = counts.iter().find(|counts| counts["label"] == "other").unwrap();
+    assert_eq!((&other["train"], &other["packaged"]), (&Value::from(0), &Value::from(200)));
+    assert_eq!(report["held_out_packaged"], 200);
+    let said = world.train("b.head", &["--no-background"]);
+    assert!(said.code == Some(1) && said.err.contains("only photos of polar_bear"), "{}", said.err);
+    for command in [&["train", "photos/train/polar_bear", "-o", "c.head"][..], &["eval", "photos/train/polar_bear"]] {
+        let said = world.arcticd(command);
+        assert_eq!(said.code, Some(1), "{}", said.out);
+        assert!(
+            said.err.contains("is the folder of one label; give the folder around it, photos/train"),
+            "{}",
+            said.err
+        );
+    }
+}
+
+#[test]
+fn a_test_part_that_is_set_aside_is_told_of() {
+    let world = World::new();
+    let said = world.arcticd(&["train", "photos/train", "-o", "a.head", "--cache", "cache", "--views", "0"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.out.contains("a fifth of each label's photos, 8 in all, was set aside"), "{}", said.out);
+}
+
+#[test]
+fn a_head_that_is_replaced_is_told_of_and_its_sequence_goes_on() {
+    let world = World::new();
+    assert_eq!(world.arcticd(&["head", "new-key", "field", "--no-password"]).code, Some(0));
+    let first = world.train("my scenes.head", &["--key", "field.key", "--sequence", "7"]);
+    assert!(first.code == Some(0) && !first.err.contains("replaces"), "{}", first.err);
+    let sequence = || json(&world.arcticd(&["head", "inspect", "my scenes.head", "--trust", "field.pub", "--json"]));
+    assert_eq!(sequence()["manifest"]["sequence"], 7);
+    let again = world.train("my scenes.head", &["--key", "field.key"]);
+    assert!(again.err.contains("replaces a head of sequence 7, signed by key "), "{}", again.err);
+    assert_eq!(sequence()["manifest"]["sequence"], 8);
+    let lower = world.train("my scenes.head", &["--sequence", "3"]);
+    assert!(lower.err.contains("which traps that have the old one refuse"), "{}", lower.err);
+    assert!(lower.out.contains("`arcticd head sign 'my scenes.head' --key KEY`"), "{}", lower.out);
+}
+
+#[test]
+fn alerts_are_named_as_folders_are_and_a_wrong_one_is_told_before_the_work() {
+    let world = World::new();
+    let report = json(&world.train("a.head", &["--json", "--alert", "Polar Bear,walrus"]));
+    let alerts: Vec<_> = report["operating_points"].as_array().unwrap().iter().map(|point| &point["label"]).collect();
+    assert_eq!(alerts, ["polar_bear", "walrus"]);
+    let said = world.arcticd(&["train", "photos", "-o", "b.head", "--cache", "untouched", "--alert", "yeti"]);
+    assert!(said.code == Some(1) && said.err.contains("no photos of `yeti`"), "{}", said.err);
+    assert!(!world.path("untouched").exists(), "photos were looked at");
+}
+
+#[test]
+fn a_test_on_photos_that_were_trained_on_is_warned_of() {
+    let world = World::new();
+    world.train("a.head", &[]);
+    let eval = |folder: &str| world.arcticd(&["eval", folder, "--head", "a.head", "--cache", "cache", "--json"]);
+    assert_eq!(json(&eval("photos/test"))["warning"], Value::Null);
+    let trained = eval("photos/train");
+    assert!(
+        trained.err.contains("all 36 photos were trained on, a.report.json says: the figures flatter"),
+        "{}",
+        trained.err
+    );
+    std::fs::copy(world.path("photos/train/walrus/0.jpg"), world.path("photos/test/walrus/renamed.jpg")).unwrap();
+    assert!(json(&eval("photos/test"))["warning"].as_str().unwrap().starts_with("1 of the 13 photos"));
+    // Without the report the head itself still knows all of them together.
+    std::fs::remove_file(world.path("a.report.json")).unwrap();
+    assert!(json(&eval("photos/train"))["warning"].as_str().unwrap().starts_with("all 36 photos"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_standard_output_does_not_hide_that_the_head_is_written() {
+    let world = World::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let call = ["train", "photos", "-o", "a.head", "--cache", "cache", "--views", "0"];
+    let output =
+        Command::new(parts::BIN).args(call).env_clear().current_dir(world.root.path()).stdout(full).output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("a.head is written, but not all could be said of it on standard output"), "{err}");
+    assert!(world.path("a.head").is_file());
+}
+
+#[test]
+fn folders_that_are_not_there_are_named_in_words() {
+    let world = World::new();
+    for (call, words) in [
+        (&["train", "nodir", "-o", "a.head"][..], "there is no folder nodir;"),
+        (&["eval", "nodir"], "there is no folder nodir;"),
+        (&["replay", "nodir"], "there is no folder nodir;"),
+        (&["train", "photos", "-o", "no/such/a.head"], "there is no folder no/such; make it first"),
+    ] {
+        let said = world.arcticd(call);
+        assert!(said.code == Some(1) && said.err.contains(words), "{call:?}: {}", said.err);
+        assert!(!said.err.contains("os error"), "{call:?}: {}", said.err);
+    }
 }
 
 #[test]
@@ -173,7 +324,8 @@ fn what_cannot_become_a_head_is_refused_with_what_to_do_and_nothing_is_written()
         (&["--alert", "yeti"][..], "yeti"),
         (&["--max-false-alerts", "1/day"], "--frames-per-day"),
         (&["--frames-per-day", "100"], "--max-false-alerts"),
-        (&["--min-recall", "1.5"], "0 to 1"),
+        (&["--min-recall", "1.5"], "above 0, up to 1"),
+        (&["--min-recall", "0"], "above 0, up to 1"),
         (&["--layers", "linear", "--name", "No Name"], "[a-z0-9.-]+"),
         (&["--key", "no.key"], "no.key"),
         (&["--head-version", "a\tb"], "one line"),
@@ -204,6 +356,9 @@ fn the_tutorials_layers_train_on_the_mean_and_on_the_flattened_map_and_run_where
         assert_eq!(report["epochs"].as_array().unwrap().len(), 3, "{name}");
         let said = world.arcticd(&["eval", "photos/test", "--head", name, "--cache", "cache", "--json"]);
         assert_eq!(json(&said)["confusion"], report["test"]["confusion"], "{name}");
+        let said = world.arcticd(&["head", "inspect", name]);
+        assert!(said.out.contains("ok    backbone: the built-in backbone"), "{name}: {}", said.out);
+        assert_eq!(said.out.contains("with its whole feature map"), name == "flat.head", "{}", said.out);
     }
 }
 

@@ -123,7 +123,8 @@ pub struct Pack {
     /// Version for people [default: today's date]
     #[arg(long, value_name = "TEXT")]
     pub head_version: Option<String>,
-    /// Counts the releases of this head: raise it with each
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub sequence: u64,
+    /// Counts the releases of this head: traps take none below the one they have [default: one above that of the head
+    /// that is replaced, else 1]
+    #[arg(long, value_name = "N")]
+    pub sequence: Option<u64>,
 }

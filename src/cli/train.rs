@@ -37,8 +37,8 @@ pub struct Train {
     /// Folds of the cross-validation
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=20))]
     pub folds: u32,
-    /// Label that alerts [default: polar_bear, if there is such a folder]
-    #[arg(long, value_name = "LABEL")]
+    /// Labels that alert, separated by commas [default: polar_bear, if there is such a folder]
+    #[arg(long, value_name = "LABELS", value_delimiter = ',')]
     pub alert: Vec<String>,
     /// Choose the alert's threshold so that this share of its photos is found (0 to 1) [default: 0.95]
     #[arg(long, value_name = "SHARE", conflicts_with = "max_false_alerts")]
@@ -58,9 +58,10 @@ pub struct Train {
     /// Version for people [default: today's date]
     #[arg(long, value_name = "TEXT")]
     pub head_version: Option<String>,
-    /// Counts the releases of this head: raise it with each
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub sequence: u64,
+    /// Counts the releases of this head: traps take none below the one they have [default: one above that of the head
+    /// that is replaced, else 1]
+    #[arg(long, value_name = "N")]
+    pub sequence: Option<u64>,
     /// Folder that keeps features between runs [default: below the user's cache folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub cache: Option<PathBuf>,

@@ -1,11 +1,13 @@
 //! `arcticd eval`: labelled photos in, figures out.
 
-use std::io::{self, Write};
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Evaluation, Judged, evaluate};
 use crate::classifier::guarded;
@@ -15,7 +17,9 @@ use crate::detect::Rules;
 use crate::exit_code::ExitCode;
 use crate::model::source::{self, Origin};
 use crate::model::{HeadScores, Model};
+use crate::photos;
 use crate::quantize::Progress;
+use crate::report::counted;
 use crate::terminal;
 use crate::train::{Cache, Extractor, Features, Labelled};
 
@@ -35,6 +39,8 @@ struct Outcome {
     skipped: Vec<Skipped>,
     /// Photos of which only a part could be decoded.
     partial: Vec<String>,
+    /// What makes the figures better than they are: photos that were trained on.
+    warning: Option<String>,
     /// Conditions that are not met, each with its value.
     unmet: Vec<String>,
     seconds: f64,
@@ -64,21 +70,21 @@ pub fn run(call: &Eval) -> Result<ExitCode> {
     let start = Instant::now();
     let origin = |path: &Option<PathBuf>| path.clone().map_or(Origin::Builtin, Origin::Path);
     let model = guarded("load", || source::model(&origin(&call.backbone), &origin(&call.head), 1))??;
-    let photos = Labelled::for_head(&call.directory, model.head().manifest())?;
-    for path in &photos.ignored {
-        let path = terminal::line(path.display());
-        terminal::complain(format_args!("{path}: not used; photos are taken from folders named after their label"));
-    }
+    let labelled = Labelled::for_head(&call.directory, model.head().manifest())?;
+    photos::complain(&labelled.ignored);
     let cache = call.cache.as_deref().map_or_else(Cache::of_user, Cache::at);
     let extractor = Extractor { backbone: model.backbone(), cache: &cache, views: 0, seed: 0 };
-    let features = extractor.extract(&photos, &Progress::on_terminal());
-    for (path, reason) in &features.skipped {
-        terminal::complain(format_args!("{}: {reason}", terminal::line(path.display())));
-    }
+    let features = extractor.extract(&labelled, &Progress::on_terminal());
+    photos::complain(&features.skipped);
     if features.dataset.photos.is_empty() {
-        bail!("{}: none of the {} photos could be used", call.directory.display(), photos.photos.len());
+        bail!("{}: none of the {} photos could be used", call.directory.display(), features.skipped.len());
+    }
+    let known = known(call, &model, &features);
+    if let Some(warning) = &known {
+        terminal::complain(warning);
     }
     let mut outcome = judge(&model, &features)?;
+    outcome.warning = known;
     let failed = call.require.iter().filter_map(|required| required.check(&outcome.evaluation).err());
     outcome.unmet = failed.map(|unmet| unmet.to_string()).collect();
     outcome.seconds = (start.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
@@ -98,6 +104,43 @@ pub fn run(call: &Eval) -> Result<ExitCode> {
         (true, false) => ExitCode::SomeFailed,
         (true, true) => ExitCode::Ok,
     })
+}
+
+/// Largest report that is read, in bytes: one of a million photos.
+const MOST_REPORT: u64 = 1 << 28;
+
+/// Warns of photos that the head was trained on, by the digests in the report that `train` left beside it, or where there
+/// is none by the digest of them all in the head.
+fn known(call: &Eval, model: &Model, features: &Features) -> Option<String> {
+    let all = features.dataset.photos.len();
+    let report = call.head.as_ref().map(|head| head.with_extension("report.json"));
+    let trained_on = report.as_ref().and_then(|report| trained_on(report, &model.head().title()));
+    let (known, says) = match &trained_on {
+        Some(trained_on) => {
+            let known = features.short_digests().iter().filter(|digest| trained_on.contains(*digest)).count();
+            let report = report.map(|report| terminal::line(report.display())).unwrap_or_default();
+            (known, format!(", {report} says"))
+        }
+        None => {
+            let same = model.head().manifest().trained_on.as_ref() == Some(&features.trained_on());
+            (if same { all } else { 0 }, String::new())
+        }
+    };
+    let of = if known == all { format!("all {all} photos were") } else { format!("{known} of the {all} photos were") };
+    (known > 0).then(|| format!("{of} trained on{says}: the figures flatter; measure on others"))
+}
+
+/// The digests in a report, if it is one of the head called `title`.
+fn trained_on(report: &Path, title: &str) -> Option<HashSet<String>> {
+    #[derive(Deserialize)]
+    struct Report {
+        head: String,
+        trained_on: HashSet<String>,
+    }
+    let mut text = Vec::new();
+    File::open(report).ok()?.take(MOST_REPORT).read_to_end(&mut text).ok()?;
+    let report: Report = serde_json::from_slice(&text).ok()?;
+    (report.head == title && !report.trained_on.is_empty()).then_some(report.trained_on)
 }
 
 fn judge(model: &Model, features: &Features) -> Result<Outcome> {
@@ -140,6 +183,7 @@ fn judge(model: &Model, features: &Features) -> Result<Outcome> {
         mistakes,
         skipped: skipped.collect(),
         partial: features.partial.iter().map(|path| text(path)).collect(),
+        warning: None,
         unmet: Vec::new(),
         seconds: 0.0,
     })
@@ -152,11 +196,15 @@ fn text(path: &Path) -> String {
 fn print(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
     let Outcome { evaluation, head, backbone, seconds, .. } = outcome;
     writeln!(out, "{head} on {backbone}: {} photos, {seconds:.1} s", evaluation.images)?;
-    if !outcome.skipped.is_empty() {
-        writeln!(out, "{} more could not be used and are in no figure", outcome.skipped.len())?;
+    match outcome.skipped.len() {
+        0 => {}
+        1 => writeln!(out, "1 more could not be used and is in no figure")?,
+        more => writeln!(out, "{more} more could not be used and are in no figure")?,
     }
     if !outcome.partial.is_empty() {
-        writeln!(out, "{} of them are damaged and were looked at in part", outcome.partial.len())?;
+        let (count, paths) = (outcome.partial.len() as u64, outcome.partial.iter().map(PathBuf::from));
+        let names = photos::names(paths.collect::<Vec<_>>().iter());
+        writeln!(out, "{} among these looked at as far as decoded: {names}", counted(count, "damaged photo"))?;
     }
     writeln!(out, "\n{evaluation}")?;
     for alert in &evaluation.alerts {

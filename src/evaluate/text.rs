@@ -76,16 +76,15 @@ impl Evaluation {
     }
 
     fn classes(&self, f: &mut fmt::Formatter<'_>, shown: &[usize]) -> fmt::Result {
-        let first = self.first_column(shown);
-        writeln!(f, "{:first$}  {:34}  precision (95 % interval)", "", "recall (95 % interval)")?;
-        for class in shown.iter().filter_map(|class| self.per_class.get(*class)) {
-            writeln!(f, "{:first$}  {:34}  {}", class.label, text(&class.recall, 1), text(&class.precision, 1))?;
+        let classes: Vec<_> = shown.iter().filter_map(|class| self.per_class.get(*class)).collect();
+        // As wide as the table's first column, and as the longest share.
+        let first = classes.iter().map(|class| class.label.len()).max().unwrap_or(0).max("true \\ named".len());
+        let wide = classes.iter().map(|class| text(&class.recall, 1).len()).max().unwrap_or(0).max(34);
+        writeln!(f, "{:first$}  {:wide$}  precision (95 % interval)", "", "recall (95 % interval)")?;
+        for class in classes {
+            writeln!(f, "{:first$}  {:wide$}  {}", class.label, text(&class.recall, 1), text(&class.precision, 1))?;
         }
         Ok(())
-    }
-
-    fn first_column(&self, shown: &[usize]) -> usize {
-        shown.iter().map(|class| self.label(*class).len()).max().unwrap_or(0).max("photos of".len())
     }
 }
 

@@ -54,6 +54,30 @@ pub enum FrameError {
 }
 
 impl FrameError {
+    /// What is wrong with a file in a folder of photos, and what to do about it where no camera is at hand.
+    pub fn at_desk(&self) -> String {
+        match self {
+            Self::Empty => "the file is empty: copy it again, or delete it".into(),
+            Self::Unrecognised => {
+                "this is not a picture (JPEG, PNG, TIFF, WebP, GIF or BMP): convert it, or take it out of the folder"
+                    .into()
+            }
+            Self::Unsupported { format } => format!("{format} is not supported: convert it to JPEG"),
+            Self::TooLarge { what, actual, limit } => {
+                format!("the {what} would be {actual}, more than the {limit} allowed: make the picture smaller")
+            }
+            Self::OutOfMemory { bytes } => {
+                format!(
+                    "there are no {bytes} bytes of memory left to decode the picture: free some, or make it smaller"
+                )
+            }
+            Self::Damaged { reason } => {
+                format!("the picture is damaged: {reason}; copy it again, or take it out of the folder")
+            }
+            Self::Resize { .. } => self.to_string(),
+        }
+    }
+
     /// [`FrameError::Damaged`] with anything that can say what happened.
     pub(super) fn damaged(reason: impl std::fmt::Display) -> Self {
         Self::Damaged { reason: reason.to_string() }

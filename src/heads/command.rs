@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::secret::{self, KeyError, SecretKey};
 use super::signature::Signature;
-use super::{Bundle, TrustedKeys, inspect, keys};
+use super::{Bundle, TrustedKeys, bundle, inspect, keys};
 use crate::classifier::guarded;
 use crate::cli::{HeadCommand, NewKey, Sign};
 use crate::exit_code::ExitCode;
@@ -27,6 +27,26 @@ pub fn run(call: &HeadCommand) -> Result<ExitCode> {
         HeadCommand::Inspect(call) => inspect::run(call),
         HeadCommand::Pack(call) => super::pack::run(call),
     }
+}
+
+/// The sequence of a head that is to be written to `output`, and what is to be said of one that lies there already: without
+/// a `wanted` number it goes on from that one, since traps refuse what is older than what they have.
+pub(crate) fn sequence(output: &Path, wanted: Option<u64>) -> (u64, Option<String>) {
+    // What is no head, or can't be read, is no release either.
+    let there = std::fs::File::open(output).ok().and_then(|file| bundle::read_head_of(io::BufReader::new(file)).ok());
+    let Some(there) = there.and_then(|sealed| sealed.open_unverified().ok()) else {
+        return (wanted.unwrap_or(1), None);
+    };
+    let before = there.manifest().sequence;
+    let sequence = wanted.unwrap_or_else(|| before.saturating_add(1));
+    let signed = there.signature().map(|by| format!(", signed by key {}", by.key())).unwrap_or_default();
+    let path = output.display();
+    let mut words =
+        format!("{path}: it replaces a head of sequence {before}{signed}; the new one has sequence {sequence}");
+    if sequence <= before {
+        words.push_str(", which traps that have the old one refuse: give a higher --sequence, or none");
+    }
+    (sequence, Some(words))
 }
 
 fn new_key(call: &NewKey) -> Result<ExitCode> {

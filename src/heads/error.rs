@@ -17,12 +17,12 @@ pub enum BundleError {
         source: io::Error,
     },
     /// A file of a head's directory can't be read.
-    #[error("{entry} can't be read: {source}")]
+    #[error("{entry} can't be read: {reason}")]
     File {
         /// The file.
         entry: &'static str,
         /// Why.
-        source: io::Error,
+        reason: io::Error,
     },
     /// A file could not be written.
     #[error("{} can't be written", path.display())]

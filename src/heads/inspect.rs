@@ -64,9 +64,6 @@ impl Check {
 /// The head can't be read, is damaged, or its signature is wrong: then nothing in it is shown.
 pub fn run(call: &Inspect) -> Result<ExitCode> {
     let (keys, bad) = TrustedKeys::load(&call.trust);
-    for key in &bad {
-        terminal::complain(format_args!("{key}; the other keys are used"));
-    }
     let name = call.head.as_ref().map_or("builtin".into(), |path| path.display().to_string());
     let head = match &call.head {
         Some(path) => LocalHead::read(path, &keys),
@@ -82,8 +79,12 @@ pub fn run(call: &Inspect) -> Result<ExitCode> {
     let mut checks =
         vec![Check::of("files", files(&head.manifest)), Check::of("signature", signature_check(call, &head, &keys))];
     if !bad.is_empty() {
-        let list: Vec<String> = bad.iter().map(|key| key.path.display().to_string()).collect();
-        checks.push(Check { check: "trust", ok: false, found: format!("can't be used: {}", list.join(", ")) });
+        let list: Vec<String> = bad.iter().map(ToString::to_string).collect();
+        checks.push(Check {
+            check: "trust",
+            ok: false,
+            found: format!("not all keys can be used: {}", list.join("; ")),
+        });
     }
     checks.extend(network(&head));
     checks.push(Check::of("backbone", backbone(call.backbone.as_deref(), &head.manifest)));
@@ -118,6 +119,9 @@ fn signature_check(call: &Inspect, head: &LocalHead, keys: &TrustedKeys) -> Resu
             "by key {key}, if it is to be believed: not checked against any trusted key; name those that count with --trust"
         );
     }
+    if keys.iter().next().is_none() {
+        anyhow::bail!("by key {}, if it is to be believed: none of the keys of --trust can be used", signature.key());
+    }
     let key = keys.verify(signature, &head.bytes)?;
     Ok(format!("by key {}, trusted as {}", key.id(), key.path().display()))
 }
@@ -144,8 +148,14 @@ fn canaries(head: &LocalHead, loaded: &Head) -> Result<String> {
 
 fn backbone(path: Option<&Path>, head: &HeadManifest) -> Result<String> {
     let wanted = &head.backbone;
-    let found: BackboneManifest =
-        source::backbone_manifest(&path.map_or(Origin::Builtin, |path| Origin::Path(path.into())))?;
+    let origin = path.map_or(Origin::Builtin, |path| Origin::Path(path.into()));
+    let found: BackboneManifest = source::backbone_manifest(&origin)?;
+    // How many features a whole feature map has, only the network itself knows.
+    let flattened = source::wants_flattened(head, &found);
+    let features = match flattened {
+        true => guarded("load", || source::backbone_for(&origin, head, source::engine(1)?))??.features(),
+        false => found.output.features,
+    };
     let mut differences = Vec::new();
     if wanted.id != found.id {
         differences.push(format!("it is {}", found.id));
@@ -153,12 +163,13 @@ fn backbone(path: Option<&Path>, head: &HeadManifest) -> Result<String> {
     if !wanted.sha256.eq_ignore_ascii_case(&found.sha256) {
         differences.push("its sha256 is another".into());
     }
-    if wanted.features != found.output.features {
-        differences.push(format!("it gives {} features", found.output.features));
+    if wanted.features != features {
+        differences.push(format!("it gives {features} features"));
     }
     let which = if path.is_some() { "the backbone given" } else { "the built-in backbone" };
     if differences.is_empty() {
-        return Ok(format!("{which}, {}, is the one it was trained on", found.id));
+        let whole = if flattened { ", with its whole feature map" } else { "" };
+        return Ok(format!("{which}, {}, is the one it was trained on{whole}", found.id));
     }
     anyhow::bail!(
         "it was trained on {} with {} features, {which} is another: {}; name the right one with --backbone",
@@ -190,13 +201,14 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
             terminal::line(&backbone.sha256)
         ),
     )?;
+    let wide = manifest.labels.iter().map(|label| label.name.len()).max().unwrap_or(0).max(20);
     for (number, label) in manifest.labels.iter().enumerate() {
         let kind = match label {
             label if label.background => "background, never alerts".to_owned(),
             label if label.alert => format!("alerts from {}", label.threshold),
             label => format!("threshold {}", label.threshold),
         };
-        row(out, if number == 0 { "labels" } else { "" }, &format!("{:20} {kind}", label.name))?;
+        row(out, if number == 0 { "labels" } else { "" }, &format!("{:wide$} {kind}", label.name))?;
     }
     for (number, (name, file)) in manifest.files.iter().enumerate() {
         let text =
@@ -234,15 +246,17 @@ fn print_evaluation(out: &mut impl Write, value: &Value) -> io::Result<()> {
     let Ok(evaluation) = serde_json::from_value::<Evaluation>(value.clone()) else {
         // Another tool's: what it says at its top.
         let keys: Vec<String> = match value {
-            Value::Object(map) => map.iter().map(|(key, value)| summary(key, value)).collect(),
+            Value::Object(map) => map.iter().filter_map(|(key, value)| summary(key, value)).collect(),
             other => vec![other.to_string()],
         };
-        return row(out, "evaluation", &terminal::line(keys.join(", ")));
+        let keys = if keys.is_empty() { "another tool's".to_owned() } else { keys.join(", ") };
+        return row(out, "evaluation", &terminal::line(format!("{keys} (the whole with --json)")));
     };
     let text = format!("{} photos, balanced accuracy {:.4}", evaluation.images, evaluation.balanced_accuracy);
     row(out, "evaluation", &text)?;
+    let wide = evaluation.per_class.iter().map(|class| class.label.len()).max().unwrap_or(0).max(20);
     for class in &evaluation.per_class {
-        row(out, "", &format!("{:20} recall {}", terminal::line(&class.label), share(&class.recall)))?;
+        row(out, "", &format!("{:wide$} recall {}", terminal::line(&class.label), share(&class.recall)))?;
     }
     for alert in &evaluation.alerts {
         let text = format!(
@@ -257,10 +271,12 @@ fn print_evaluation(out: &mut impl Write, value: &Value) -> io::Result<()> {
     Ok(())
 }
 
-fn summary(key: &str, value: &Value) -> String {
+/// A figure in words; what holds several is left to the JSON.
+fn summary(key: &str, value: &Value) -> Option<String> {
+    let key = key.replace('_', " ");
     match value {
-        Value::Number(_) | Value::String(_) | Value::Bool(_) => format!("{key} {value}"),
-        _ => key.to_owned(),
+        Value::Number(_) | Value::String(_) | Value::Bool(_) => Some(format!("{key} {value}")),
+        _ => None,
     }
 }
 

@@ -42,7 +42,7 @@ impl LocalHead {
     pub(super) fn builtin() -> Result<Self, BundleError> {
         let manifest = HeadManifest::parse(builtin::HEAD_MANIFEST)?;
         Self::of_files(None, builtin::HEAD_MANIFEST.to_vec(), manifest, builtin::HEAD.to_vec(), || {
-            Err(BundleError::File { entry: CANARIES, source: io::ErrorKind::NotFound.into() })
+            Err(BundleError::File { entry: CANARIES, reason: io::ErrorKind::NotFound.into() })
         })
     }
 
@@ -96,7 +96,7 @@ impl LocalHead {
 }
 
 fn read(folder: &Path, entry: &'static str, limit: u64) -> Result<Vec<u8>, BundleError> {
-    let wrong = |source| BundleError::File { entry, source };
+    let wrong = |reason| BundleError::File { entry, reason };
     let mut bytes = Vec::new();
     File::open(folder.join(entry)).map_err(wrong)?.take(limit + 1).read_to_end(&mut bytes).map_err(wrong)?;
     match bytes.len() as u64 {

@@ -41,13 +41,17 @@ pub fn run(call: &Pack) -> Result<ExitCode> {
     let now = OffsetDateTime::now_utc();
     let version = call.head_version.clone().unwrap_or_else(|| now.date().to_string());
     let mut manifest = HeadManifest::new(name, version, trained_on, labels);
-    manifest.sequence = call.sequence;
+    let (sequence, replaced) = super::command::sequence(&call.output, call.sequence);
+    manifest.sequence = sequence;
     manifest.created_at = now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default();
     manifest.output = Some(adopted.output);
     // One vector as the backbone gives it: made-up ones alone may all lie on one side of every boundary.
     let real = backbone.features_of_input(&backbone.probe())?;
     let bundle = Bundle::make(manifest, adopted.onnx, &[real]).with_context(at)?;
     bundle.head().with_context(at)?;
+    if let Some(replaced) = replaced {
+        terminal::complain(replaced);
+    }
     bundle.save(&call.output)?;
     terminal::print(&words(call, &adopted.notes, bundle.manifest()))?;
     Ok(ExitCode::Ok)
@@ -125,7 +129,10 @@ fn words(call: &Pack, notes: &[String], manifest: &HeadManifest) -> String {
     }
     let (backbone, output) = (&manifest.backbone, terminal::line(call.output.display()));
     words.push(format!("{output}: {} {} for backbone {}", manifest.name, manifest.version, backbone.id));
-    words.push(format!("It is not signed: `arcticd head sign {output}` makes traps accept it over the air."));
+    words.push(format!(
+        "It is not signed: `arcticd head sign {} --key KEY` makes traps accept it over the air.",
+        terminal::shell(&call.output)
+    ));
     words.join("\n")
 }
 

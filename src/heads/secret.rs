@@ -17,12 +17,12 @@ const CHECKSUM: usize = 32;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeyError {
     /// The file can't be read.
-    #[error("secret key {}: it can't be read: {source}", path.display())]
+    #[error("secret key {}: it can't be read: {reason}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// Not a key.
     #[error("secret key {}: it is no minisign secret key; give the .key file that `arcticd head new-key` or `minisign -G` wrote", path.display())]
@@ -81,7 +81,7 @@ pub(super) fn generate(password: Option<String>) -> Result<NewPair, KeyError> {
 impl SecretKey {
     /// Reads a secret key; `password` is asked only if it has one.
     pub(super) fn load(path: &Path, password: impl FnOnce() -> Result<String, KeyError>) -> Result<Self, KeyError> {
-        let text = keys::read(path).map_err(|source| KeyError::Read { path: path.to_owned(), source })?;
+        let text = keys::read(path).map_err(|reason| KeyError::Read { path: path.to_owned(), reason })?;
         let format = || KeyError::Format { path: path.to_owned() };
         let bytes: [u8; BYTES] = text.lines().nth(1).and_then(signature::decode).ok_or_else(format)?;
         let secret = SecretKeyBox::from_string(&text).map_err(|_| format())?;

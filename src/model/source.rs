@@ -131,13 +131,17 @@ pub fn model(backbone_origin: &Origin, head_origin: &Origin, threads: usize) -> 
 /// # Errors
 /// Names the file and what is wrong with it.
 pub fn backbone_for(origin: &Origin, head: &HeadManifest, engine: Engine) -> Result<Backbone> {
-    let manifest = backbone_manifest(origin)?;
-    let (wanted, output) = (&head.backbone, &manifest.output);
-    let same = wanted.sha256.eq_ignore_ascii_case(&manifest.sha256);
-    if same && wanted.features > output.features && output.pooling == Pooling::Average {
-        return flattened_backbone(origin, engine);
+    match wants_flattened(head, &backbone_manifest(origin)?) {
+        true => flattened_backbone(origin, engine),
+        false => backbone_with(origin, engine),
     }
-    backbone_with(origin, engine)
+}
+
+/// Whether `head` is one for this backbone's whole feature map instead of its mean.
+pub fn wants_flattened(head: &HeadManifest, backbone: &BackboneManifest) -> bool {
+    let (wanted, output) = (&head.backbone, &backbone.output);
+    let same = wanted.sha256.eq_ignore_ascii_case(&backbone.sha256);
+    same && wanted.features > output.features && output.pooling == Pooling::Average
 }
 
 /// Compares `bytes` with a declared digest.

@@ -23,8 +23,9 @@ impl Photos {
     /// # Errors
     /// [`QuantizeError::Folder`] if `folder` can't be listed, [`QuantizeError::NoPhotos`] if nothing in it can be used.
     pub fn load(folder: &Path, input: &Input, wanted: usize, progress: &Progress) -> Result<Self, QuantizeError> {
-        let files = crate::photos::find(folder)?;
-        let mut photos = Self::default();
+        let found = crate::photos::find(folder)?;
+        let files = found.photos;
+        let mut photos = Self { skipped: found.left_out, ..Self::default() };
         let chosen = evenly(files.len(), wanted);
         for (done, place) in chosen.iter().enumerate() {
             progress.show("reading photos", done + 1, chosen.len());
@@ -50,7 +51,7 @@ fn evenly(count: usize, wanted: usize) -> Vec<usize> {
 fn read(path: &Path, input: &Input) -> Result<Pixels, String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     let scale = Scale::for_resize(input.filter, input.width, input.height);
-    let frame = frame::decode(&bytes, scale, &Limits::default()).map_err(|error| error.to_string())?;
+    let frame = frame::decode(&bytes, scale, &Limits::default()).map_err(|error| error.at_desk())?;
     frame::resize(&frame.pixels, input.width, input.height, input.filter, input.fit).map_err(|error| error.to_string())
 }
 

@@ -4,9 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 
 use super::Failure;
+use crate::photos;
 use crate::watch::names::{self, Kind};
 use crate::watch::{MAX_DEPTH, relative_name};
 
@@ -28,8 +29,7 @@ impl Card {
     /// `root` itself can't be read.
     pub fn find(root: &Path) -> Result<Self> {
         let mut card = Self::default();
-        let first = fs::read_dir(root)
-            .with_context(|| format!("{}: the frames can't be listed; name the card or a folder", root.display()))?;
+        let first = fs::read_dir(root).map_err(|error| anyhow!("{}", photos::cannot_list(root, &error)))?;
         let mut folders = Vec::new();
         card.list(root, root, first, 0, &mut folders);
         while let Some((folder, depth)) = folders.pop() {

@@ -33,6 +33,7 @@ use crate::frame::ContentHash;
 use crate::memory::limits;
 use crate::model::source::{self, Origin};
 use crate::quantize::Progress;
+use crate::report::counted;
 use crate::terminal;
 use crate::whole_file;
 
@@ -150,6 +151,11 @@ pub fn run(config: &Config, call: &Replay) -> Result<ExitCode> {
     if findings.looked.interrupted {
         bail!("interrupted: what is said above is of the frames looked at so far, and no file was written");
     }
+    if let Some(words) =
+        (call.megadetector.is_some() || call.camtrap_dp.is_some()).then(|| no_text(&findings)).flatten()
+    {
+        terminal::complain(words);
+    }
     if let Some(path) = &call.megadetector {
         megadetector::write(path, &findings)?;
         terminal::complain(format_args!("MegaDetector results are in {}", terminal::line(path.display())));
@@ -160,6 +166,23 @@ pub fn run(config: &Config, call: &Replay) -> Result<ExitCode> {
     }
     let good = findings.looked.records.iter().map(|_| ExitCode::Ok);
     Ok(ExitCode::of_parts(good.chain(findings.looked.failures.iter().map(|_| ExitCode::Failure))))
+}
+
+/// Says which files other tools won't find by what is written of them.
+fn no_text(findings: &Findings) -> Option<String> {
+    let looked = &findings.looked;
+    let names = looked.records.iter().map(|record| &*record.name);
+    let names = names.chain(findings.files_failed().map(|failure| failure.name.as_str()));
+    let names = names.chain(looked.copies.iter().map(|copy| copy.name.as_str()));
+    let lost: Vec<&str> = names.filter(|name| name.contains(char::REPLACEMENT_CHARACTER)).collect();
+    lost.first().map(|first| {
+        format!(
+            "{} with a name that is not UTF-8, as {}: it stands in the results with \u{fffd}, and other tools won't find \
+             the file; rename and replay again",
+            counted(lost.len() as u64, "file"),
+            terminal::line(first)
+        )
+    })
 }
 
 /// The configured rules with what the command line says over them.

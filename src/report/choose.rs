@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::path::Path;
 
-use super::{Calibration, CalibrationBin, Mistake};
+use super::{Calibration, CalibrationBin, Mistake, Wrong};
 use crate::evaluate::Judged;
 
 /// Bins of the calibration curve: tenths.
@@ -48,33 +48,51 @@ pub struct Seen<'a> {
     pub judged: &'a Judged,
 }
 
-/// The worst mistakes, at most `limit`: first photos of labels that alert (`alerts`) which were named something else, then
-/// all others; in each part the surest first. Photos without a path are left out. Thumbnails are left empty: the caller
-/// reads the photos.
+/// The worst mistakes, at most `limit`: first photos of labels that alert (`alerts`, each with its threshold) which do not,
+/// whatever they were named, then all others; in each part the surest first. Photos without a path are left out.
+/// Thumbnails are left empty: the caller reads the photos.
 pub fn mistakes<'a>(
     labels: &[String],
-    alerts: &[String],
+    alerts: &[(String, f32)],
     seen: impl IntoIterator<Item = Seen<'a>>,
     limit: usize,
 ) -> Vec<Mistake> {
-    let mut wrong: Vec<(bool, f64, Seen<'a>)> = seen
+    let mut all: Vec<(Wrong, f64, Seen<'a>)> = seen
         .into_iter()
         .filter(|seen| !seen.photo.as_os_str().is_empty())
-        .filter_map(|seen| {
-            let (named, confidence) = most_probable(seen.judged)?;
-            let truth = labels.get(seen.judged.truth)?;
-            (named != seen.judged.truth).then_some((alerts.contains(truth), confidence, seen))
-        })
+        .filter_map(|seen| wrong(labels, alerts, seen.judged).map(|(wrong, sure)| (wrong, sure, seen)))
         .collect();
-    wrong.sort_by(|(missed_a, sure_a, a), (missed_b, sure_b, b)| {
-        let order = Reverse(missed_a).cmp(&Reverse(missed_b)).then(sure_b.total_cmp(sure_a));
+    all.sort_by(|(wrong_a, sure_a, a), (wrong_b, sure_b, b)| {
+        let missed = |wrong: &Wrong| Reverse(*wrong == Wrong::MissedAlert);
+        let order = missed(wrong_a).cmp(&missed(wrong_b)).then(sure_b.total_cmp(sure_a));
         order.then_with(|| a.photo.cmp(b.photo))
     });
-    wrong.truncate(limit);
-    wrong.into_iter().map(|(_, _, seen)| mistake(labels, seen)).collect()
+    all.truncate(limit);
+    all.into_iter().map(|(wrong, _, seen)| mistake(labels, wrong, seen)).collect()
 }
 
-fn mistake(labels: &[String], seen: Seen<'_>) -> Mistake {
+/// What is wrong with a judgement, and how sure of it the head is; nothing if it is right in every respect.
+fn wrong(labels: &[String], alerts: &[(String, f32)], judged: &Judged) -> Option<(Wrong, f64)> {
+    let (named, confidence) = most_probable(judged)?;
+    let truth = labels.get(judged.truth)?;
+    let alert = |(label, threshold): &(String, f32)| {
+        let place = labels.iter().position(|known| known == label)?;
+        let score = judged.probabilities.get(place).copied().filter(|p| p.is_finite()).unwrap_or(0.0);
+        Some((place, f64::from(score), score >= *threshold))
+    };
+    let mut falsely = None;
+    for (place, score, alerts) in alerts.iter().filter_map(alert) {
+        match (place == judged.truth, alerts) {
+            (true, false) => return Some((Wrong::MissedAlert, 1.0 - score)),
+            (false, true) => falsely = Some((Wrong::FalseAlert, score.max(confidence))),
+            _ => {}
+        }
+    }
+    let name = (labels.get(named) != Some(truth)).then_some((Wrong::Name, confidence));
+    falsely.or(name)
+}
+
+fn mistake(labels: &[String], wrong: Wrong, seen: Seen<'_>) -> Mistake {
     let finite = seen.judged.probabilities.iter().map(|p| if p.is_finite() { *p } else { 0.0 });
     let mut scores: Vec<(String, f32)> = labels.iter().cloned().zip(finite).collect();
     scores.sort_by(|(_, a), (_, b)| b.total_cmp(a));
@@ -82,6 +100,7 @@ fn mistake(labels: &[String], seen: Seen<'_>) -> Mistake {
         photo: seen.photo.to_owned(),
         part: seen.part,
         truth: labels.get(seen.judged.truth).cloned().unwrap_or_default(),
+        wrong,
         scores,
         thumbnail: String::new(),
     }
@@ -138,10 +157,29 @@ mod tests {
             ("nonsense.jpg", judged(7, &[0.0, 1.0, 0.0])),
         ];
         let seen = || photos.iter().map(|(photo, judged)| Seen { photo: Path::new(photo), part: "held out", judged });
-        let found = mistakes(&labels, &["polar_bear".to_owned()], seen(), 10);
+        let alerts = [("polar_bear".to_owned(), 0.45)];
+        let found = mistakes(&labels, &alerts, seen(), 10);
         let names: Vec<_> = found.iter().map(|mistake| mistake.photo.to_str().expect("a name")).collect();
         assert_eq!(names, ["missed_much.jpg", "missed_little.jpg", "sure_other.jpg", "unsure.jpg"]);
         assert_eq!(found[0].scores[0], ("other".to_owned(), 0.9));
         assert_eq!(mistakes(&labels, &[], seen(), 1).len(), 1);
+    }
+
+    #[test]
+    fn a_bear_that_is_named_rightly_and_does_not_alert_is_a_mistake_and_so_is_a_false_alert() {
+        let labels: Vec<String> = ["other", "polar_bear"].map(str::to_owned).to_vec();
+        let photos = [
+            ("below.jpg", judged(1, &[0.4, 0.6])),
+            ("found.jpg", judged(1, &[0.2, 0.8])),
+            ("quiet.jpg", judged(0, &[0.9, 0.1])),
+        ];
+        let seen = || photos.iter().map(|(photo, judged)| Seen { photo: Path::new(photo), part: "test", judged });
+        let found = |threshold: f32| -> Vec<(String, Wrong)> {
+            let found = mistakes(&labels, &[("polar_bear".to_owned(), threshold)], seen(), 9);
+            found.into_iter().map(|mistake| (mistake.photo.display().to_string(), mistake.wrong)).collect()
+        };
+        assert_eq!(found(0.7), [("below.jpg".to_owned(), Wrong::MissedAlert)]);
+        assert_eq!(found(0.05), [("quiet.jpg".to_owned(), Wrong::FalseAlert)]);
+        assert!(found(0.5).is_empty());
     }
 }

@@ -19,9 +19,9 @@ use crate::evaluate::{Evaluation, Share};
 
 pub use choose::{Seen, calibration, mistakes};
 pub use html::html;
-pub use numbers::balanced_interval;
+pub use numbers::{balanced_interval, counted, thousands};
 pub use projection::project;
-pub use text::text;
+pub use text::{fraction, text};
 pub use thumbnail::{ThumbnailError, thumbnail};
 
 /// Everything a report shows.
@@ -39,8 +39,12 @@ pub struct Report {
     pub photos: Vec<Counts>,
     /// One a pass over the photos; for a linear head one a step of its fit.
     pub epochs: Vec<Epoch>,
-    /// On photos that each fold's fit did not see.
+    /// On photos that each fold's fit did not see, packaged ones included.
     pub cross_validation: Evaluation,
+    /// How many of these are packaged.
+    pub held_out_packaged: u64,
+    /// sha256 of each photo trained on, its first 16 hex digits, sorted: `eval` warns of photos that it knows.
+    pub trained_on: Vec<String>,
     /// On the test folder, if there is one; nothing was chosen by it.
     pub test: Option<Evaluation>,
     /// The threshold of each label that alerts and what it costs.
@@ -49,7 +53,7 @@ pub struct Report {
     pub calibration: Calibration,
     /// How well frames unlike all classes are told.
     pub novelty: Option<NoveltyFigures>,
-    /// The most confident mistakes, worst first, on held-out and test photos.
+    /// Missed alerts, then the most confident other mistakes, on held-out and test photos.
     pub mistakes: Vec<Mistake>,
     /// Photos in two dimensions.
     pub map: Vec<MapPoint>,
@@ -68,6 +72,8 @@ pub struct Counts {
     pub background: bool,
     /// Photos trained on.
     pub train: u64,
+    /// Packaged photos whose features stood in for photos to train on.
+    pub packaged: u64,
     /// Photos kept for the test.
     pub test: u64,
 }
@@ -153,7 +159,19 @@ pub struct NoveltyFigures {
     pub auroc: Vec<(String, f64)>,
 }
 
-/// A photo that was named wrongly.
+/// What is wrong with what was made of a photo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wrong {
+    /// It is of a label that alerts and lies below the threshold, whatever it was named.
+    MissedAlert,
+    /// It alerts as a label that it is not, whatever it was named.
+    FalseAlert,
+    /// Named wrongly, which alerts neither too much nor too little.
+    Name,
+}
+
+/// A photo that was named wrongly, or alerted wrongly or not.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Mistake {
     /// The photo.
@@ -163,6 +181,8 @@ pub struct Mistake {
     pub part: &'static str,
     /// Its true label.
     pub truth: String,
+    /// In which way.
+    pub wrong: Wrong,
     /// Label and probability, most probable first.
     pub scores: Vec<(String, f32)>,
     /// A JPEG or PNG of at most 160 pixels a side, in base64 with its `data:` prefix; not in the JSON.

@@ -73,6 +73,14 @@ pub fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 
+/// So many photos, of which some are packaged: `65 photos and 200 packaged ones`.
+pub fn with_packaged(all: u64, packaged: u64, noun: &str) -> String {
+    match packaged {
+        0 => counted(all, noun),
+        _ => format!("{} and {} packaged ones", counted(all.saturating_sub(packaged), noun), thousands(packaged)),
+    }
+}
+
 /// A count with commas.
 pub fn thousands(count: u64) -> String {
     let digits = count.to_string();
@@ -121,6 +129,8 @@ mod tests {
         assert_eq!([7, 1_793, 1_000_000].map(thousands), ["7", "1,793", "1,000,000"]);
         assert_eq!(counted(1, "photo"), "1 photo");
         assert_eq!(counted(0, "photo"), "0 photos");
+        assert_eq!(with_packaged(265, 200, "photo"), "65 photos and 200 packaged ones");
+        assert_eq!(with_packaged(1, 0, "photo"), "1 photo");
     }
 
     #[test]

@@ -149,7 +149,7 @@ pub fn sample(count: usize) -> Report {
     };
     let paths: Vec<PathBuf> = held_out.iter().enumerate().map(|(n, photo)| path("train", n, photo.truth)).collect();
     let seen = held_out.iter().zip(&paths).map(|(judged, photo)| Seen { photo, part: "held out", judged });
-    let mut mistakes = mistakes(&labels, &["polar_bear".to_owned()], seen, 12);
+    let mut mistakes = mistakes(&labels, &[("polar_bear".to_owned(), threshold as f32)], seen, 12);
     for (seed, mistake) in mistakes.iter_mut().enumerate() {
         mistake.thumbnail = picture(seed as u64);
     }
@@ -182,6 +182,7 @@ pub fn sample(count: usize) -> Report {
                 label: label.clone(),
                 background: label == "other",
                 train: *train,
+                packaged: 0,
                 test: *test,
             })
             .collect(),
@@ -220,6 +221,8 @@ pub fn sample(count: usize) -> Report {
         }),
         map: map.collect(),
         cross_validation,
+        held_out_packaged: 0,
+        trained_on: Vec::new(),
         mistakes,
         notes: vec![
             "2 files could not be read and were left out: train/walrus/._IMG_0001.JPG, train/other/notes.jpg"
@@ -241,6 +244,8 @@ pub fn degenerate() -> Vec<Report> {
         photos: Vec::new(),
         epochs: Vec::new(),
         cross_validation: none.clone(),
+        held_out_packaged: 0,
+        trained_on: Vec::new(),
         test: None,
         operating_points: Vec::new(),
         calibration: calibration(&[], 1.0),

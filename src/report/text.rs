@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use super::numbers::{counted, interval, percent, probability, short, thousands};
-use super::{OperatingPoint, Report, balanced_interval};
+use super::numbers::{counted, interval, percent, probability, short, thousands, with_packaged};
+use super::{Counts, OperatingPoint, Report, balanced_interval};
 use crate::evaluate::{ClassFigures, Evaluation, Share, confusion_table};
 
 /// Warnings that are printed; the page has them all.
@@ -18,22 +18,25 @@ pub fn text(report: &Report) -> String {
 }
 
 fn write(text: &mut String, report: &Report) -> fmt::Result {
-    let photos: u64 = report.photos.iter().map(|counts| counts.train).sum();
+    let sum = |get: fn(&Counts) -> u64| report.photos.iter().map(get).sum::<u64>();
+    let packaged = sum(|counts| counts.packaged);
+    let photos = with_packaged(sum(|counts| counts.train) + packaged, packaged, "photo");
     writeln!(text, "{}: {}, on {}", report.head, report.layers, report.backbone)?;
     writeln!(
         text,
         "{} of {}; features {} s, all the rest {} s",
-        counted(photos, "photo"),
+        photos,
         counted(report.photos.len() as u64, "label"),
         short(report.seconds.features),
         short(report.seconds.fit)
     )?;
-    evaluation(text, "held-out photos (cross-validation)", &report.cross_validation)?;
+    let packaged = report.held_out_packaged;
+    evaluation(text, "held-out photo", "cross-validation", &report.cross_validation, packaged)?;
     if let Some(test) = &report.test {
-        evaluation(text, "test photos (nothing was chosen by them)", test)?;
+        evaluation(text, "test photo", "nothing was chosen by them", test, 0)?;
     }
     writeln!(text)?;
-    for sentence in report.operating_points.iter().flat_map(|point| in_words(point, report.test.as_ref())) {
+    for sentence in report.operating_points.iter().flat_map(|point| in_words(point, report)) {
         writeln!(text, "{sentence}")?;
     }
     if report.operating_points.is_empty() {
@@ -47,8 +50,8 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
         writeln!(text, "Calibration: off by {off:.1} points on average, at temperature {temperature}.")?;
     }
     if let Some(novelty) = &report.novelty {
-        write!(text, "Novelty ({}): {} known photos called novel", novelty.method, fraction(&novelty.false_novel))?;
-        writeln!(text, ".")?;
+        let known = if packaged > 0 { "known photos, packaged ones included," } else { "known photos" };
+        writeln!(text, "Novelty ({}): {} {known} called novel.", novelty.method, fraction(&novelty.false_novel))?;
         let areas = || novelty.auroc.iter().filter(|(_, area)| area.is_finite());
         if let Some((label, least)) = areas().min_by(|(_, a), (_, b)| a.total_cmp(b)) {
             let mean = areas().map(|(_, area)| area).sum::<f64>() / areas().count() as f64;
@@ -69,13 +72,14 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
     Ok(())
 }
 
-fn evaluation(text: &mut String, name: &str, evaluation: &Evaluation) -> fmt::Result {
+fn evaluation(text: &mut String, noun: &str, what: &str, evaluation: &Evaluation, packaged: u64) -> fmt::Result {
     if evaluation.images == 0 {
-        return writeln!(text, "\nNo {name}.");
+        return writeln!(text, "\nNo {noun}s ({what}).");
     }
+    let photos = with_packaged(evaluation.images, packaged, noun);
     let within = interval(balanced_interval(evaluation));
     let balanced = percent(evaluation.balanced_accuracy);
-    writeln!(text, "\n{} {name}: balanced accuracy {balanced} ({within})", thousands(evaluation.images))?;
+    writeln!(text, "\n{photos} ({what}): balanced accuracy {balanced} ({within})")?;
     text.push_str(&confusion_table(&evaluation.labels, &evaluation.confusion));
     classes(text, &evaluation.per_class)
 }
@@ -85,21 +89,24 @@ fn evaluation(text: &mut String, name: &str, evaluation: &Evaluation) -> fmt::Re
 fn classes(text: &mut String, classes: &[ClassFigures]) -> fmt::Result {
     let name = |class: &ClassFigures| class.label.chars().filter(|c| !c.is_control()).take(24).collect::<String>();
     let room = classes.iter().map(|class| name(class).chars().count()).max().unwrap_or(0).max("95 % intervals".len());
-    writeln!(text, "{:<room$}  {:<24}  precision", "95 % intervals", "recall")?;
+    let share = |share: &Share| match share.of {
+        0 => "no photos".to_owned(),
+        _ => format!("{} ({})", percent(share.share), interval(share.wilson_95)),
+    };
+    // Many photos have more decimals.
+    let wide = classes.iter().map(|class| share(&class.recall).chars().count()).max().unwrap_or(0).max(24);
+    writeln!(text, "{:<room$}  {:<wide$}  precision", "95 % intervals", "recall")?;
     for class in classes {
-        let share = |share: &Share| match share.of {
-            0 => "no photos".to_owned(),
-            _ => format!("{} ({})", percent(share.share), interval(share.wilson_95)),
-        };
-        let line = format!("{:<room$}  {:<24}  {}", name(class), share(&class.recall), share(&class.precision));
+        let line = format!("{:<room$}  {:<wide$}  {}", name(class), share(&class.recall), share(&class.precision));
         writeln!(text, "{}", line.trim_end())?;
     }
     Ok(())
 }
 
 /// The operating point and its price in sentences.
-pub fn in_words(point: &OperatingPoint, test: Option<&Evaluation>) -> Vec<String> {
+pub fn in_words(point: &OperatingPoint, report: &Report) -> Vec<String> {
     let OperatingPoint { label, recall, false_alert_rate: alarms, .. } = point;
+    let others = |of: u64| with_packaged(of, report.held_out_packaged, "other photo");
     let mut sentences = vec![
         format!("{label} alerts from {} on (wanted: {}).", probability(point.threshold), point.wanted),
         format!("  It finds {} held-out photos of {label} ({}).", fraction(recall), interval(recall.wilson_95)),
@@ -108,18 +115,18 @@ pub fn in_words(point: &OperatingPoint, test: Option<&Evaluation>) -> Vec<String
         (_, 0) => "  Its false alerts are unknown: there are no photos of anything else.".to_owned(),
         (0, of) => {
             let most = percent(alarms.wilson_95[1]);
-            format!("  It cost no false alert in {}: at most {most} (95 %).", counted(of, "other photo"))
+            format!("  It cost no false alert in {}: at most {most} (95 %).", others(of))
         }
         (hits, of) => format!(
             "  It costs {} in {}: {} ({}), one in about {}.",
             counted(hits, "false alert"),
-            counted(of, "other photo"),
+            others(of),
             percent(alarms.share),
             interval(alarms.wilson_95),
             thousands((of as f64 / hits as f64).round() as u64)
         ),
     });
-    let tested = test.and_then(|test| test.alerts.iter().find(|alert| alert.label == *label));
+    let tested = report.test.as_ref().and_then(|test| test.alerts.iter().find(|alert| alert.label == *label));
     if let Some(tested) = tested {
         let (found, alarms) = (fraction(&tested.recall), fraction(&tested.false_alert_rate));
         sentences.push(format!("  On the test photos: {found} found, {alarms} others alert falsely."));
@@ -170,6 +177,47 @@ mod tests {
         }
         let empty = text(&degenerate()[0]);
         assert!(empty.contains("No label alerts.") && empty.contains("No held-out photos"), "{empty}");
+    }
+
+    #[test]
+    fn packaged_photos_are_not_counted_as_the_users() {
+        let mut report = sample(4);
+        let other = report.photos.iter_mut().find(|counts| counts.background);
+        let own: u64 = match other {
+            Some(other) => {
+                other.packaged = std::mem::take(&mut other.train);
+                other.packaged
+            }
+            None => 0,
+        };
+        report.held_out_packaged = own;
+        let text = text(&report);
+        let photos = report.cross_validation.images - own;
+        for part in [
+            format!("\n{photos} photos and {own} packaged ones of 4 labels"),
+            format!("\n{photos} held-out photos and {own} packaged ones (cross-validation)"),
+            format!("other photos and {own} packaged ones"),
+        ] {
+            assert!(text.contains(&part), "no {part} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn columns_stay_in_place_where_shares_have_many_digits() {
+        let mut report = sample(3);
+        report.cross_validation.per_class[0].recall = Share::of(99_999, 100_000);
+        let text = text(&report);
+        let at = |line: &str| line.find("precision").or_else(|| line.rfind("  ")).map(|at| line[..at].trim_end().len());
+        let lines: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("95 % intervals")).take(4).collect();
+        let column = lines[0].find("precision").unwrap_or(0);
+        for line in &lines[1..] {
+            assert!(
+                line[..column].ends_with("  ") && !line[column..].starts_with(' '),
+                "{}: {:?}",
+                lines.join("\n"),
+                at(line)
+            );
+        }
     }
 
     #[test]

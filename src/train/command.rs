@@ -8,9 +8,11 @@ use anyhow::{Context, Result, bail, ensure};
 use time::OffsetDateTime;
 
 use super::background::{self, Background};
+use super::folders::label_named;
 use super::report::{self as story, Told};
 use super::{
-    Cache, Extractor, FalseAlerts, Features, FitOptions, Folders, Goal, Labelled, Layers, Outcome, bytes_needed, fit,
+    Cache, Extractor, FalseAlerts, Features, FitError, FitOptions, Folders, FoldersError, Goal, Labelled, Layers,
+    Outcome, bytes_needed, fit,
 };
 use crate::classifier::{guarded, rfc3339};
 use crate::cli::Train;
@@ -20,6 +22,7 @@ use crate::heads::{self, Bundle};
 use crate::memory;
 use crate::model::source::{self, Origin};
 use crate::model::{Backbone, Head, HeadBackbone, HeadManifest, is_background, is_name};
+use crate::photos;
 use crate::quantize::Progress;
 use crate::report;
 use crate::terminal;
@@ -42,27 +45,32 @@ pub fn run(call: &Train) -> Result<ExitCode> {
     let key =
         call.key.as_deref().map(|key| heads::command::load_key(key, call.password_file.as_deref())).transpose()?;
     let (name, version) = (name(call)?, version(call)?);
+    let (sequence, replaced) = heads::command::sequence(&call.output, call.sequence);
     let folders = Folders::read(&call.directory)?;
+    for part in [Some(&folders.train), folders.test.as_ref()].into_iter().flatten() {
+        photos::complain(&part.ignored);
+    }
+    let alerts = alerts(call, &folders)?;
     let backbone = backbone(call)?;
     let (stand_in, without) = stand_in(call, &backbone, &folders)?;
     check_memory(call, &backbone, &folders)?;
 
     let progress = Progress::on_terminal();
+    let set_aside = folders.one_level;
     let (train, test) = features(call, &backbone, folders, &progress)?;
     let mut skipped = Vec::new();
     for part in [Some(&train), test.as_ref()].into_iter().flatten() {
         skipped.extend(part.skipped.iter().cloned());
     }
-    for (photo, reason) in &skipped {
-        terminal::complain(format_args!("{}: {reason}; left out", terminal::line(photo.display())));
-    }
+    photos::complain(&skipped);
     if let [label, ..] = train.empty_labels()[..] {
         bail!("label {label}: none of its photos could be used; add photos or take the folder out");
     }
-    let mut notes = story::notes_on_photos(&train, test.as_ref(), skipped.len());
+    let mut notes = story::notes_on_photos(&train, test.as_ref(), &skipped, set_aside);
 
     let start = Instant::now();
-    let trained_on = train.trained_on();
+    let (trained_on, mut digests) = (train.trained_on(), train.short_digests());
+    digests.sort_unstable();
     let took = train.took;
     let mut dataset = train.dataset.clone();
     notes.extend(without);
@@ -75,7 +83,7 @@ pub fn run(call: &Train) -> Result<ExitCode> {
         batch: call.batch,
         seed: call.seed,
         folds: call.folds,
-        alerts: call.alert.clone(),
+        alerts,
         goal,
         ..FitOptions::default()
     };
@@ -84,7 +92,7 @@ pub fn run(call: &Train) -> Result<ExitCode> {
 
     let created = rfc3339(OffsetDateTime::now_utc());
     let mut manifest = HeadManifest {
-        sequence: call.sequence,
+        sequence,
         created_at: created.clone(),
         novelty: outcome.novelty.clone(),
         trained_on: Some(trained_on),
@@ -102,6 +110,8 @@ pub fn run(call: &Train) -> Result<ExitCode> {
         test: test.as_ref().zip(tested.as_deref()),
         outcome: &outcome,
         notes,
+        goal,
+        trained_on: digests,
         created,
         features: took,
         fit: start.elapsed(),
@@ -112,16 +122,21 @@ pub fn run(call: &Train) -> Result<ExitCode> {
     if let Some(key) = &key {
         bundle.set_signature(heads::command::sign_with(&bundle, key)?);
     }
+    if let Some(replaced) = replaced {
+        terminal::complain(replaced);
+    }
     bundle.save(&call.output)?;
     whole_file::write_bytes(&files.html, report::html(&report).as_bytes())?;
     whole_file::write_bytes(&files.json, report::json(&report)?.as_bytes())?;
-    print(call, &report, &files).context("standard output")?;
+    print(call, &report, &files).with_context(|| {
+        format!("{} is written, but not all could be said of it on standard output", call.output.display())
+    })?;
     Ok(if skipped.is_empty() { ExitCode::Ok } else { ExitCode::SomeFailed })
 }
 
 fn print(call: &Train, report: &report::Report, files: &Files) -> Result<()> {
     let mut out = terminal::out();
-    let head = terminal::line(call.output.display());
+    let (head, typed) = (terminal::line(call.output.display()), terminal::shell(&call.output));
     if call.json {
         let value: serde_json::Value = serde_json::from_str(&report::json(report)?)?;
         writeln!(out, "{value}")?;
@@ -129,21 +144,18 @@ fn print(call: &Train, report: &report::Report, files: &Files) -> Result<()> {
         writeln!(out, "{}", report::text(report))?;
         writeln!(out, "{head} written, {} shows how it went", terminal::line(files.html.display()))?;
         if call.key.is_none() {
-            writeln!(out, "It is unsigned: `arcticd head sign {head} --key KEY` before it is pushed.")?;
+            writeln!(out, "It is unsigned: `arcticd head sign {typed} --key KEY` before it is pushed.")?;
         }
     }
     Ok(out.flush()?)
 }
 
 fn goal(call: &Train) -> Result<Goal> {
-    let share = |share: f64, what: &str| {
-        ensure!((0.0..=1.0).contains(&share), "{what} is {share}; 0 to 1 is allowed");
-        Ok(share)
-    };
     Ok(match (call.max_false_alerts, call.frames_per_day) {
         (None, Some(_)) => bail!("--frames-per-day goes with --max-false-alerts COUNT/day"),
         (None, None) => match call.min_recall {
-            Some(recall) => Goal::MinRecall(share(recall, "--min-recall")?),
+            Some(recall) if recall > 0.0 && recall <= 1.0 => Goal::MinRecall(recall),
+            Some(recall) => bail!("--min-recall is {recall}; a share above 0, up to 1, is wanted"),
             None => Goal::default(),
         },
         (Some(FalseAlerts::Share(rate)), _) => Goal::MaxFalseAlerts(rate),
@@ -194,6 +206,21 @@ fn version(call: &Train) -> Result<String> {
     let line = !version.is_empty() && version.len() <= 64 && !version.chars().any(char::is_control);
     ensure!(line, "--head-version {version:?}: it must be one line of at most 64 bytes");
     Ok(version.clone())
+}
+
+/// The labels that are to alert, as folders' names are read; one that there is not is told before the work.
+fn alerts(call: &Train, folders: &Folders) -> Result<Vec<String>, FitError> {
+    let labels = &folders.train.labels;
+    let alerts: Vec<String> = call.alert.iter().map(|name| label_named(name)).collect();
+    for (label, typed) in alerts.iter().zip(&call.alert) {
+        if is_background(label) {
+            return Err(FitError::BackgroundAlert { label: label.clone() });
+        }
+        if !labels.contains(label) {
+            return Err(FitError::UnknownAlert { label: typed.clone(), known: labels.join(", ") });
+        }
+    }
+    Ok(alerts)
 }
 
 fn backbone(call: &Train) -> Result<Backbone> {
@@ -263,7 +290,7 @@ fn stand_in(call: &Train, backbone: &Backbone, folders: &Folders) -> Result<(Opt
     if folders.train.labels.iter().any(|label| is_background(label)) {
         return Ok((None, None));
     }
-    const COST: &str = "without photos of what is not looked for, every frame must be one of the labels: measured on this \
+    const COST: &str = "Without photos of what is not looked for, every frame must be one of the labels: measured on this \
                         project's photos, 1.57 % false alerts instead of 0.08 % at 99 % of the bears found. A folder \
                         `other` of a hundred frames of your site is the best remedy";
     let packaged = Background::builtin()?;
@@ -273,6 +300,9 @@ fn stand_in(call: &Train, backbone: &Backbone, folders: &Folders) -> Result<(Opt
         (false, false) => Some("none is packaged for this backbone"),
         (false, true) => None,
     };
+    if let (Some(_), [label]) = (lacking, &folders.train.labels[..]) {
+        return Err(FoldersError::OneLabel { path: call.directory.clone(), label: label.clone() }.into());
+    }
     let tested = folders.untrained_background.as_deref();
     match (lacking, tested) {
         (Some(why), Some(folder)) => bail!(
@@ -281,7 +311,7 @@ fn stand_in(call: &Train, backbone: &Backbone, folders: &Folders) -> Result<(Opt
             folder.display(),
             background::LABEL
         ),
-        (Some(why), None) => Ok((None, Some(format!("There is no background folder, and {why}: {COST}.")))),
+        (Some(why), None) => Ok((None, Some(format!("There is no background folder, and {why}. {COST}.")))),
         (None, tested) => {
             let rows = packaged.rows.len();
             let (to_train_on, tested) = match tested {

@@ -70,7 +70,7 @@ struct Run<'a> {
 
 impl Extractor<'_> {
     /// Features of `photos`, in their order: those of a photo itself are the very numbers that the daemon's head gets.
-    /// A photo that can't be used is left out and named in [`Features::skipped`].
+    /// A photo that can't be used is left out and named in [`Features::skipped`], with those that `photos` has left out.
     pub fn extract(&self, photos: &Labelled, progress: &Progress) -> Features {
         let start = Instant::now();
         let run = Run { extractor: self, keys: Keys::of(self.backbone), limits: memory::limits() };
@@ -93,7 +93,7 @@ impl Extractor<'_> {
     }
 
     fn collect(&self, photos: &Labelled, seen: Vec<Result<Seen, String>>) -> Features {
-        let mut features = Features::default();
+        let mut features = Features { skipped: photos.left_out.clone(), ..Features::default() };
         let usable = seen.iter().filter(|seen| seen.is_ok()).count();
         let mut rows = Rows::new(self.backbone.features());
         rows.reserve(usable * (self.views as usize + 1));
@@ -180,7 +180,7 @@ impl Run<'_> {
     fn decode(&self, bytes: &[u8]) -> Result<Frame, String> {
         let input = &self.extractor.backbone.manifest().input;
         let scale = Scale::for_resize(input.filter, input.width, input.height);
-        frame::decode(bytes, scale, &self.limits).map_err(|error| error.to_string())
+        frame::decode(bytes, scale, &self.limits).map_err(|error| error.at_desk())
     }
 
     fn plain(&self, frame: &Frame) -> Result<Entry, String> {
@@ -231,6 +231,11 @@ impl Features {
         let data = &self.dataset;
         let plain = data.class.iter().zip(&data.plain).filter(|(_, plain)| **plain);
         plain.map(|(class, _)| data.labels.get(*class).map_or("", String::as_str)).collect()
+    }
+
+    /// A short digest of each photo's content, in the photos' order: 16 hex digits.
+    pub fn short_digests(&self) -> Vec<String> {
+        self.hashes.iter().map(|hash| hash.to_string().chars().take(16).collect()).collect()
     }
 
     /// What a head's manifest says of the photos: how many, and sha256 over their sorted content hashes, in hex, a line

@@ -185,8 +185,10 @@ pub fn fit(dataset: &Dataset, options: &FitOptions, progress: Progress) -> Resul
     if let Layers::Mlp { units } = options.layers
         && learner::is_large(units, dataset.rows.width())
     {
-        notes.push(format!("so large a network was held out from one fold only: {} photos", own.rows.len()));
+        notes.push(format!("So large a network was held out from one fold only: {} photos.", own.rows.len()));
     }
+
+    notes.extend(overconfident(heat));
 
     progress("novelty", 0, 1);
     let known = Known {
@@ -204,7 +206,8 @@ pub fn fit(dataset: &Dataset, options: &FitOptions, progress: Progress) -> Resul
     let operating_points = operating_points(dataset, &alerts, &held_out, heat, options.goal);
     notes.extend(silent(dataset, &operating_points));
     notes.extend(operating_points.iter().filter_map(missed));
-    notes.extend(operating_points.iter().filter_map(thin_evidence));
+    let packaged = plain.iter().filter(|row| is_packaged(dataset, **row)).count() as u64;
+    notes.extend(operating_points.iter().filter_map(|point| thin_evidence(point, packaged)));
     let labels = dataset.labels.iter().enumerate().map(|(place, name)| Label {
         name: name.clone(),
         alert: alerts.contains(&place),
@@ -301,8 +304,8 @@ fn few_folds(dataset: &Dataset, folds: usize, wanted: usize) -> Option<String> {
     let few: Vec<&str> = few.map(|(label, _)| label.as_str()).collect();
     (folds < wanted).then(|| {
         format!(
-            "cross-validation in {folds} folds instead of {wanted}: so many photos unlike each other are there of {}; \
-             near-duplicates are held out together",
+            "Cross-validation in {folds} folds instead of {wanted}: so many photos unlike each other are there of {}; \
+             near-duplicates are held out together.",
             few.join(", ")
         )
     })
@@ -314,8 +317,8 @@ fn alike(dataset: &Dataset) -> Option<String> {
     let labels: Vec<&str> = parted.iter().filter_map(|class| dataset.labels.get(*class)).map(String::as_str).collect();
     (!labels.is_empty()).then(|| {
         format!(
-            "all photos of {} look alike, as a fixed camera's do: they were held out from their own \
-             near-duplicates, and the figures flatter; test on photos of another place or season",
+            "All photos of {} look alike, as a fixed camera's do: they were held out from their own \
+             near-duplicates, and the figures flatter; test on photos of another place or season.",
             labels.join(", ")
         )
     })
@@ -359,20 +362,41 @@ fn silent(dataset: &Dataset, points: &[OperatingPoint]) -> Option<String> {
     let animal = dataset.labels.iter().find(|name| !is_background(name));
     points.is_empty().then(|| {
         format!(
-            "no label alerts, so traps refuse this head unless their alerts.labels names one of its labels: train again \
-             with --alert, as --alert {}",
+            "No label alerts, so traps refuse this head unless their alerts.labels names one of its labels: train again \
+             with --alert, as --alert {}.",
             animal.map_or("LABEL", String::as_str)
         )
     })
 }
 
-/// Says when the photos are too few to prove the goal.
-fn thin_evidence(point: &OperatingPoint) -> Option<String> {
+fn is_packaged(dataset: &Dataset, row: usize) -> bool {
+    let photo = dataset.photo.get(row).and_then(|photo| dataset.photos.get(*photo));
+    photo.is_some_and(|path| path.as_os_str().is_empty())
+}
+
+/// Temperature from which on a fit is told to be too sure of itself.
+const HOT: f64 = 3.0;
+
+/// Says when a fit's own probabilities were far from what held-out photos bear out.
+fn overconfident(heat: f64) -> Option<String> {
+    (heat >= HOT).then(|| {
+        format!(
+            "The fit is much too sure of itself, by its temperature of {heat:.1} (1 is right): its logits were divided by \
+             that, and the probabilities hold on the held-out photos, but fewer epochs, more photos or --layers linear make \
+             a better head."
+        )
+    })
+}
+
+/// Says when the photos are too few to prove the goal; `packaged` of them are not the user's.
+fn thin_evidence(point: &OperatingPoint, packaged: u64) -> Option<String> {
+    let others = point.false_alert_rate.of.saturating_sub(packaged);
+    let besides = if packaged > 0 { format!(" besides {packaged} packaged ones") } else { String::new() };
     let (what, of) = match point.recall.of {
         of if of < 30 => (format!("only {of} photos of {}", point.label), of),
-        _ => (format!("{} photos without {}", point.false_alert_rate.of, point.label), point.false_alert_rate.of),
+        _ => (format!("{others} photos without {}{besides}", point.label), others),
     };
-    (of < 300).then(|| format!("the threshold rests on {what}: its figures are as wide as their intervals say"))
+    (of < 300).then(|| format!("The threshold rests on {what}: its figures are as wide as their intervals say."))
 }
 
 /// Fold that holds each of `rows` out; beyond the last where none does.

@@ -38,7 +38,7 @@ fn a_head_that_no_trap_would_take_because_nothing_alerts_is_told_and_how_to_mend
     let silent = |alerts: &[&str]| {
         let alerts = alerts.iter().map(|label| (*label).to_owned()).collect();
         let outcome = fitted(&dataset, &FitOptions { alerts, ..options(Layers::Linear) });
-        outcome.notes.iter().any(|note| note.contains("no label alerts") && note.contains("--alert class_0"))
+        outcome.notes.iter().any(|note| note.contains("No label alerts") && note.contains("--alert class_0"))
     };
     assert!(silent(&[]) && !silent(&["class_1"]));
 }

@@ -23,6 +23,22 @@ pub enum FoldersError {
         /// Where folders of labels are expected.
         path: PathBuf,
     },
+    /// A folder with the photos of one label.
+    #[error("{} is the folder of one label; give the folder around it, {}", path.display(), around.display())]
+    OneFolder {
+        /// What was given.
+        path: PathBuf,
+        /// What to give instead.
+        around: PathBuf,
+    },
+    /// Nothing in a folder can be looked at.
+    #[error("{}: not one of its photos can be used (the first is {first}), so take the folder out, or mend them", path.display())]
+    NoneReadable {
+        /// The folder.
+        path: PathBuf,
+        /// The first file and what is wrong with it.
+        first: String,
+    },
     /// Nothing to tell apart.
     #[error("{}: only photos of {label}; a head needs at least two labels to tell apart, as {label} and other", path.display())]
     OneLabel {
@@ -96,8 +112,10 @@ pub struct Labelled {
     pub photos: Vec<PathBuf>,
     /// For each photo the place of its label in `labels`.
     pub class: Vec<usize>,
-    /// Folders without photos, and photos that lie beside the folders: not used, worth a note.
-    pub ignored: Vec<PathBuf>,
+    /// Files in the folders that may be photos but can't be read, and why.
+    pub left_out: Vec<(PathBuf, String)>,
+    /// Folders without photos, and what lies beside the folders: not used, worth a note that says why.
+    pub ignored: Vec<(PathBuf, String)>,
 }
 
 /// Photos to train on.
@@ -113,6 +131,14 @@ pub struct Folders {
     /// Folders of labels without a `train` folder around them: [`Features::split`](super::Features::split) makes a test
     /// part of them.
     pub one_level: bool,
+}
+
+/// Why a folder beside `train` and `test` is not used.
+const BESIDE_PARTS: &str = "not used; of the folders here only train and test are";
+
+/// A photo that is in no label's folder.
+fn stray(photo: PathBuf) -> (PathBuf, String) {
+    (photo, "not used; it lies in no label's folder".to_owned())
 }
 
 impl Folders {
@@ -132,7 +158,8 @@ impl Folders {
         };
         let mut folders = Self { train: labels_to_train(train, Listing::of(train)?)?, ..Self::default() };
         let beside = listing.folders.iter().filter(|path| *path != train && !is_named(path, "test"));
-        folders.train.ignored.extend(beside.cloned().chain(listing.photos.iter().cloned()));
+        let beside = beside.map(|path| (path.clone(), BESIDE_PARTS.to_owned()));
+        folders.train.ignored.extend(beside.chain(listing.photos.into_iter().map(stray)));
         if let Some(test) = part("test") {
             let listing = Listing::of(test)?;
             let trained = &folders.train.labels;
@@ -167,6 +194,11 @@ impl Labelled {
         let parts = listing.folders.iter().filter(|path| ["test", "train"].iter().any(|part| is_named(path, part)));
         let parts: Vec<&PathBuf> =
             parts.filter(|path| !label_of(path).is_ok_and(|label| labels.contains(&label))).collect();
+        let inside =
+            |path: &PathBuf| label_of(path).is_ok_and(|label| labels.contains(&label) || is_background(&label));
+        if label_of(folder).is_ok_and(|label| labels.contains(&label)) && !listing.folders.iter().any(inside) {
+            return Err(one_folder(folder));
+        }
         if let Some(instead) = parts.iter().find(|path| is_named(path, "test")).or(parts.first()) {
             let found = parts.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy());
             let found = found.map(|name| format!("{name}/")).collect::<Vec<_>>().join(" and ");
@@ -206,7 +238,7 @@ fn background_of(test: &Listing, trained: &[String]) -> Result<Option<PathBuf>, 
         return Ok(None);
     }
     for path in test.folders.iter().filter(|path| label_of(path).is_ok_and(|label| is_background(&label))) {
-        if !photos::find(path)?.is_empty() {
+        if !photos::find(path)?.photos.is_empty() {
             return Ok(Some(path.clone()));
         }
     }
@@ -216,7 +248,11 @@ fn background_of(test: &Listing, trained: &[String]) -> Result<Option<PathBuf>, 
 fn labels_to_train(folder: &Path, listing: Listing) -> Result<Labelled, FoldersError> {
     let mut names = BTreeSet::new();
     for path in &listing.folders {
-        if !photos::find(path)?.is_empty() {
+        let found = photos::find(path)?;
+        if let (true, Some(first)) = (found.photos.is_empty(), found.left_out.first()) {
+            return Err(none_readable(path, first));
+        }
+        if !found.is_empty() {
             names.insert(label_of(path)?);
         }
     }
@@ -225,9 +261,27 @@ fn labels_to_train(folder: &Path, listing: Listing) -> Result<Labelled, FoldersE
     let place = |path: &Path, label: &str| names.iter().position(|name| name == label).ok_or_else(|| wrong(path));
     let labelled = labelled(folder, listing, &names, place)?;
     match &names[..] {
-        [label] => Err(FoldersError::OneLabel { path: folder.to_owned(), label: label.clone() }),
+        // Packaged background may stand beside one animal.
+        [label] if is_background(label) => {
+            Err(FoldersError::OneLabel { path: folder.to_owned(), label: label.clone() })
+        }
         _ => Ok(labelled),
     }
+}
+
+fn none_readable(folder: &Path, (file, why): &(PathBuf, String)) -> FoldersError {
+    let file = file.strip_prefix(folder).unwrap_or(file).display();
+    FoldersError::NoneReadable { path: folder.to_owned(), first: format!("{file}, {why}") }
+}
+
+/// `folder` has the photos of one label.
+fn one_folder(folder: &Path) -> FoldersError {
+    let around = match (folder.parent(), folder.file_name()) {
+        (Some(around), Some(_)) if around.as_os_str().is_empty() => PathBuf::from("."),
+        (Some(around), Some(_)) => around.to_owned(),
+        _ => folder.join(".."),
+    };
+    FoldersError::OneFolder { path: folder.to_owned(), around }
 }
 
 /// Photos of the folders listed; `place` says which of `labels` a folder is, and refuses it otherwise.
@@ -237,20 +291,26 @@ fn labelled(
     labels: &[String],
     place: impl Fn(&Path, &str) -> Result<usize, FoldersError>,
 ) -> Result<Labelled, FoldersError> {
-    let mut labelled = Labelled { labels: labels.to_vec(), ignored: listing.photos, ..Labelled::default() };
+    let holds_photos = !listing.photos.is_empty();
+    let ignored = listing.photos.into_iter().map(stray).collect();
+    let mut labelled = Labelled { labels: labels.to_vec(), ignored, ..Labelled::default() };
     let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
     let mut parts = Vec::new();
     for path in listing.folders {
-        let photos = photos::find(&path)?;
-        if photos.is_empty() {
-            labelled.ignored.push(path);
+        let found = photos::find(&path)?;
+        if found.is_empty() {
+            labelled.ignored.push((path, "not used; there is no photo in it".to_owned()));
+            continue;
+        }
+        labelled.left_out.extend(found.left_out);
+        if found.photos.is_empty() {
             continue;
         }
         let label = label_of(&path)?;
         if let Some(first) = seen.get(&label) {
             return Err(FoldersError::SameLabel { first: first.clone(), second: path, label });
         }
-        parts.push((place(&path, &label)?, photos));
+        parts.push((place(&path, &label)?, found.photos));
         seen.insert(label, path);
     }
     // Label by label; a stable sort keeps the folders of one background label in order.
@@ -260,15 +320,23 @@ fn labelled(
         labelled.photos.extend(photos);
     }
     if labelled.photos.is_empty() {
-        return Err(FoldersError::NoPhotos { path: folder.to_owned() });
+        return Err(match labelled.left_out.first() {
+            Some(first) => none_readable(folder, first),
+            None if holds_photos => one_folder(folder),
+            None => FoldersError::NoPhotos { path: folder.to_owned() },
+        });
     }
     Ok(labelled)
 }
 
-/// The label that a folder's name stands for: lower case, `_` for spaces and dashes.
+/// The label that people mean by a name: lower case, `_` for spaces and dashes.
+pub(super) fn label_named(name: &str) -> String {
+    name.trim().to_ascii_lowercase().replace([' ', '-'], "_")
+}
+
+/// The label that a folder's name stands for.
 fn label_of(path: &Path) -> Result<String, FoldersError> {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let label = name.trim().to_ascii_lowercase().replace([' ', '-'], "_");
+    let label = label_named(path.file_name().and_then(|name| name.to_str()).unwrap_or_default());
     if is_label(&label) { Ok(label) } else { Err(FoldersError::Name { path: path.to_owned() }) }
 }
 

@@ -81,7 +81,7 @@ fn one_level_of_labels_is_to_be_split_later() {
     assert!(folders.one_level && folders.test.is_none());
     assert_eq!(folders.train.labels, ["other", "walrus"]);
     assert_eq!(folders.train.counts(), [2, 1]);
-    let ignored = folders.train.ignored.iter().map(|path| path.file_name().unwrap());
+    let ignored = folders.train.ignored.iter().map(|(path, _)| path.file_name().unwrap());
     assert_eq!(ignored.collect::<Vec<_>>(), ["stray.jpg", "unused"]);
 }
 
@@ -96,10 +96,10 @@ fn a_label_may_be_called_train() {
 fn what_can_not_be_trained_on_is_refused_with_what_to_do() {
     for (files, words) in [
         (&["notes.txt"] as &[&str], &["no photos", "one folder a label"] as &[&str]),
-        (&["a.jpg", "b.jpg"], &["no photos", "one folder a label"]),
+        (&["a.jpg", "b.jpg"], &["the folder of one label", "give the folder around it"]),
         (&["bear/", "other/"], &["no photos"]),
-        (&["bear/a.jpg"], &["only photos of bear", "at least two labels"]),
-        (&["bear/a.jpg", "other/"], &["only photos of bear"]),
+        (&["other/a.jpg"], &["only photos of other", "at least two labels"]),
+        (&["bear/a.jpg", "fox/b.HEIC"], &["/fox: not one", "b.HEIC, HEIC is not supported", "convert"]),
         (&["Polar Bear/a.jpg", "polar-bear/b.jpg", "x/c.jpg"], &["Polar Bear and ", "/polar-bear", "label polar_bear"]),
         (&["b\u{e4}r/a.jpg", "other/b.jpg"], &["b\u{e4}r", "a to z", "rename"]),
         (&["train/a/1.jpg", "train/b/2.jpg", "test/c/3.jpg"], &["/test/c", "a, b"]),
@@ -126,7 +126,7 @@ fn a_folder_name_that_is_no_text_is_refused_and_not_lost() {
 #[test]
 fn folders_beside_train_and_test_are_told_of() {
     let folders = read(&["train/a/1.jpg", "train/b/2.jpg", "validation/a/3.jpg", "4.jpg"]).unwrap();
-    let ignored = folders.train.ignored.iter().map(|path| path.file_name().unwrap());
+    let ignored = folders.train.ignored.iter().map(|(path, _)| path.file_name().unwrap());
     assert_eq!(ignored.collect::<Vec<_>>(), ["validation", "4.jpg"]);
 }
 

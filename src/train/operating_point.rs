@@ -42,6 +42,7 @@ pub(super) fn choose(label: &str, scored: &[Scored], goal: Goal) -> OperatingPoi
         Share::of(hits as u64, of.count() as u64)
     };
     let (recall, false_alert_rate) = (alerts(true), alerts(false));
+    let views = plain.len() < scored.len();
     let reached = match goal {
         Goal::MinRecall(share) => recall.of == 0 || recall.share >= share.min(1.0) - 1e-9,
         Goal::MaxFalseAlerts(share) => false_alert_rate.of == 0 || false_alert_rate.share <= share.max(0.0) + 1e-9,
@@ -49,7 +50,7 @@ pub(super) fn choose(label: &str, scored: &[Scored], goal: Goal) -> OperatingPoi
     OperatingPoint {
         label: label.to_owned(),
         threshold,
-        wanted: format!("{goal}{}", if reached { "" } else { MISSED }),
+        wanted: format!("{goal}{}{}", if views { VIEWS } else { "" }, if reached { "" } else { MISSED }),
         recall,
         false_alert_rate,
         curve: curve(&plain),
@@ -63,6 +64,9 @@ pub(crate) fn threshold_at(label: &str, scores: impl Iterator<Item = (f32, bool)
     choose(label, &scored.collect::<Vec<_>>(), Goal::MaxFalseAlerts(share)).threshold
 }
 
+/// Said where the goal was held on more than the photos themselves.
+const VIEWS: &str = ", also of changed views";
+
 /// Said of a goal that no threshold reaches.
 const MISSED: &str = ", which no threshold reaches";
 
@@ -71,7 +75,7 @@ pub(super) fn missed(point: &OperatingPoint) -> Option<String> {
     point.wanted.ends_with(MISSED).then(|| {
         format!(
             "{}: wanted was {}; of the held-out photos {} of {} are found at {} of {} false alerts: look at the worst \
-             mistakes for photos in the wrong folder",
+             mistakes for photos in the wrong folder.",
             point.label,
             point.wanted,
             point.recall.hits,
@@ -179,7 +183,8 @@ mod tests {
     fn changed_views_lower_a_threshold_that_a_few_photos_set_too_high() {
         let mut scored = rows(&[0.49, 0.48], &[0.1, 0.2]);
         scored.push(Scored { score: 0.3, positive: true, plain: false });
-        assert!(choose("bear", &scored, Goal::MinRecall(1.0)).threshold <= 0.3);
+        let point = choose("bear", &scored, Goal::MinRecall(1.0));
+        assert!(point.threshold <= 0.3 && point.wanted == "at least 100 % found, also of changed views", "{point:?}");
     }
 
     #[test]

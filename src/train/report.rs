@@ -1,18 +1,19 @@
 //! What a training came to, put together for the report.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{Dataset, Features, Outcome};
-use crate::evaluate::{Evaluation, Judged, evaluate};
+use super::{Dataset, Features, Goal, Outcome};
+use crate::evaluate::{AlertFigures, Evaluation, Judged, evaluate};
 use crate::frame::{self, Scale};
 use crate::memory;
 use crate::model::{Backbone, Head};
+use crate::photos;
 use crate::quantize::Progress;
-use crate::report::{self, Counts, MapPoint, Mistake, Report, Seconds, Seen};
+use crate::report::{self, Counts, MapPoint, Mistake, Report, Seconds, Seen, counted, thousands};
 
 /// Mistakes that are shown.
 const MISTAKES: usize = 24;
@@ -30,6 +31,9 @@ pub(super) struct Told<'a> {
     pub test: Option<(&'a Features, &'a [Judged])>,
     pub outcome: &'a Outcome,
     pub notes: Vec<String>,
+    pub goal: Goal,
+    /// Short digests of the photos trained on.
+    pub trained_on: Vec<String>,
     pub created: String,
     pub features: Duration,
     pub fit: Duration,
@@ -42,7 +46,12 @@ impl Told<'_> {
         let alerts: Vec<(String, f32)> = self.alerts().map(|label| (label.name.clone(), label.threshold)).collect();
         let figures = |judged: &[Judged]| evaluate(labels, judged, &alerts);
         let held_out: Vec<Judged> = self.outcome.held_out.iter().map(|(_, judged)| judged.clone()).collect();
-        let mut mistakes = self.mistakes();
+        let mut mistakes = self.mistakes(&alerts);
+        let test = self.test.map(|(_, judged)| figures(judged));
+        let mut notes = self.notes.clone();
+        notes.extend(test.iter().flat_map(|test| missed_on_test(test, self.goal)));
+        let packaged =
+            self.outcome.held_out.iter().filter(|(photo, _)| is_packaged(self.dataset.photos.get(*photo))).count();
         for (done, mistake) in mistakes.iter_mut().enumerate() {
             progress.show("thumbnails", done, MISTAKES);
             // A photo that went away meanwhile is shown without its picture.
@@ -57,14 +66,16 @@ impl Told<'_> {
             photos: self.counts(),
             epochs: self.outcome.epochs.clone(),
             cross_validation: figures(&held_out),
-            test: self.test.map(|(_, judged)| figures(judged)),
+            held_out_packaged: packaged as u64,
+            trained_on: self.trained_on.clone(),
+            test,
             operating_points: self.outcome.operating_points.clone(),
             calibration: self.outcome.calibration.clone(),
             novelty: self.outcome.novelty_figures.clone(),
             mistakes,
             map: self.map(),
             seconds: Seconds { features: self.features.as_secs_f64(), fit: self.fit.as_secs_f64() },
-            notes: self.notes,
+            notes,
         })
     }
 
@@ -73,22 +84,23 @@ impl Told<'_> {
     }
 
     fn counts(&self) -> Vec<Counts> {
-        let count = |data: &Dataset, label: &str| {
-            let rows = data.class.iter().zip(&data.plain).filter(|(_, plain)| **plain);
-            rows.filter(|(class, _)| data.labels.get(**class).is_some_and(|own| own == label)).count() as u64
+        let count = |data: &Dataset, label: &str, packaged: bool| {
+            let rows = data.class.iter().zip(&data.plain).zip(&data.photo).filter(|((_, plain), _)| **plain);
+            let own = rows.filter(|((class, _), _)| data.labels.get(**class).is_some_and(|own| own == label));
+            own.filter(|(_, photo)| is_packaged(data.photos.get(**photo)) == packaged).count() as u64
         };
         let labels = self.head.manifest().labels.iter();
         let counts = labels.map(|label| Counts {
             label: label.name.clone(),
             background: label.background,
-            train: count(self.dataset, &label.name),
-            test: self.test.map_or(0, |(test, _)| count(&test.dataset, &label.name)),
+            train: count(self.dataset, &label.name, false),
+            packaged: count(self.dataset, &label.name, true),
+            test: self.test.map_or(0, |(test, _)| count(&test.dataset, &label.name, false)),
         });
         counts.collect()
     }
 
-    fn mistakes(&self) -> Vec<Mistake> {
-        let alerts: Vec<String> = self.alerts().map(|label| label.name.clone()).collect();
+    fn mistakes(&self, alerts: &[(String, f32)]) -> Vec<Mistake> {
         let photo = |data: &'_ Dataset, place: usize| data.photos.get(place).cloned().unwrap_or_default();
         let held_out = self.outcome.held_out.iter();
         let mut photos: Vec<_> =
@@ -98,7 +110,7 @@ impl Told<'_> {
                 .extend(judged.iter().enumerate().map(|(place, judged)| (photo(&test.dataset, place), "test", judged)));
         }
         let seen = photos.iter().map(|(photo, part, judged)| Seen { photo, part, judged });
-        report::mistakes(&self.dataset.labels, &alerts, seen, MISTAKES)
+        report::mistakes(&self.dataset.labels, alerts, seen, MISTAKES)
     }
 
     /// The photos themselves, held out where they were.
@@ -126,6 +138,32 @@ impl Told<'_> {
     }
 }
 
+/// Packaged rows have no photo.
+fn is_packaged(photo: Option<&PathBuf>) -> bool {
+    photo.is_some_and(|path| path.as_os_str().is_empty())
+}
+
+/// Says of each alert when the test photos do not bear its goal out.
+fn missed_on_test(test: &Evaluation, goal: Goal) -> Vec<String> {
+    let missed = |alert: &AlertFigures| match goal {
+        Goal::MinRecall(share) => alert.recall.of > 0 && alert.recall.share < share - 1e-9,
+        Goal::MaxFalseAlerts(share) => alert.false_alert_rate.of > 0 && alert.false_alert_rate.share > share + 1e-9,
+    };
+    let words = |alert: &AlertFigures| {
+        let (what, share) = match goal {
+            Goal::MinRecall(_) => ("found", &alert.recall),
+            Goal::MaxFalseAlerts(_) => ("false alerts", &alert.false_alert_rate),
+        };
+        format!(
+            "{}: the goal ({goal}) holds on the held-out photos and not on the test photos: {} {what}. New places are like \
+             the test: train on photos more like them, or ask for more.",
+            alert.label,
+            report::fraction(share)
+        )
+    };
+    test.alerts.iter().filter(|alert| missed(alert)).map(words).collect()
+}
+
 fn thumbnail(photo: &Path) -> Option<String> {
     let bytes = std::fs::read(photo).ok()?;
     let scale = Scale::AtLeast { width: THUMBNAIL, height: THUMBNAIL };
@@ -134,26 +172,51 @@ fn thumbnail(photo: &Path) -> Option<String> {
     report::thumbnail(&pixels).ok()
 }
 
-/// What the user should know of the photos.
-pub(super) fn notes_on_photos(train: &Features, test: Option<&Features>, skipped: usize) -> Vec<String> {
+/// What the user should know of the photos. `set_aside`: the test was taken from the photos to train on.
+pub(super) fn notes_on_photos(
+    train: &Features,
+    test: Option<&Features>,
+    skipped: &[(PathBuf, String)],
+    set_aside: bool,
+) -> Vec<String> {
     let mut notes = Vec::new();
-    let photos = |count: usize| if count == 1 { "1 photo".to_owned() } else { format!("{count} photos") };
-    if skipped > 0 {
-        notes.push(format!("{} could not be used and were left out.", photos(skipped)));
+    let number = |count: usize| counted(count as u64, "photo");
+    if let Some(test) = test.filter(|_| set_aside) {
+        notes.push(format!(
+            "There is no train folder around the labels, so about a fifth of each label's photos, {} in all, was set \
+             aside for the test and not trained on; to choose them, put them into test/LABEL/ and the others into \
+             train/LABEL/.",
+            thousands(test.dataset.photos.len() as u64)
+        ));
     }
-    if !train.partial.is_empty() {
-        notes.push(format!("{} are damaged; what could be decoded of them is used.", photos(train.partial.len())));
+    if !skipped.is_empty() {
+        let (were, names) = (was(skipped.len()), photos::names(skipped.iter().map(|(path, _)| path)));
+        notes.push(format!("{} could not be used and {were} left out: {names}.", number(skipped.len())));
+    }
+    let partial: Vec<&PathBuf> =
+        [Some(train), test].into_iter().flatten().flat_map(|features| &features.partial).collect();
+    if !partial.is_empty() {
+        let (is, names) = (if partial.len() == 1 { "is" } else { "are" }, photos::names(partial.iter().copied()));
+        notes.push(format!(
+            "{} {is} damaged and used as far as decoded: {names}. Look whether the animal is on that part.",
+            number(partial.len())
+        ));
     }
     if let Some(test) = test {
         let known = test.also_in(train).len();
         if known > 0 {
+            let is = if known == 1 { "is" } else { "are" };
             notes.push(format!(
-                "{} of the test are, or nearly are, among those trained on: the test flatters.",
-                photos(known)
+                "{} of the test {is}, or nearly {is}, among those trained on: the test flatters.",
+                number(known)
             ));
         }
     }
     notes
+}
+
+fn was(count: usize) -> &'static str {
+    if count == 1 { "was" } else { "were" }
 }
 
 /// For the head's manifest: figures of the test if there was one, else of the cross-validation, and the threshold's cost.

@@ -28,11 +28,8 @@ pub fn run(call: &Add) -> Result<ExitCode> {
         return Ok(ExitCode::Ok);
     }
     let Some(family) = Family::named(&call.like) else {
-        bail!(
-            "--like {}: no such family; did you mean {}? `arcticd backbone add --like help` lists them",
-            call.like,
-            Family::nearest(&call.like)
-        );
+        let near = Family::nearest(&call.like).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        bail!("--like {}: no such family{near} (`arcticd backbone add --like help` lists them)", call.like);
     };
     let Some(network) = &call.network else {
         terminal::complain(format_args!(

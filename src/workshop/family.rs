@@ -111,10 +111,13 @@ impl Family {
         FAMILIES.iter().find(|family| family.name == name)
     }
 
-    /// The family whose name resembles `name` most.
-    pub fn nearest(name: &str) -> &'static str {
-        let near = |family: &&Self| (strsim::jaro_winkler(name, family.name) * 1e6) as u64;
-        FAMILIES.iter().max_by_key(near).map_or("", |family| family.name)
+    /// The family whose name resembles `name` most, if one does.
+    pub fn nearest(name: &str) -> Option<&'static str> {
+        /// Below it a guess misleads more than it helps.
+        const ALIKE: f64 = 0.8;
+        let near = FAMILIES.iter().map(|family| (strsim::jaro_winkler(name, family.name), family.name));
+        let alike = near.filter(|(likeness, _)| *likeness >= ALIKE);
+        alike.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, name)| name)
     }
 
     /// What a pixel becomes, for a manifest.
@@ -176,7 +179,10 @@ mod tests {
             assert_eq!(FAMILIES.iter().filter(|other| other.name == family.name).count(), 1);
             assert!(list().contains(family.name));
         }
-        assert_eq!(Family::nearest("keras-resnet50-v2"), "keras-resnet50v2");
-        assert_eq!(Family::nearest("torch-vision"), "torchvision");
+        assert_eq!(Family::nearest("keras-resnet50-v2"), Some("keras-resnet50v2"));
+        assert_eq!(Family::nearest("torch-vision"), Some("torchvision"));
+        for far in ["nope", "", "x"] {
+            assert_eq!(Family::nearest(far), None, "{far}");
+        }
     }
 }

@@ -5,7 +5,6 @@ use maud::{Markup, html};
 use super::card;
 use super::marks::name;
 use super::plot::{Axis, Plot, Unit};
-use crate::evaluate::Evaluation;
 use crate::report::numbers::{percent, probability};
 use crate::report::text::{fraction, in_words};
 use crate::report::{CurvePoint, OperatingPoint, Report};
@@ -22,11 +21,11 @@ pub fn title(report: &Report, point: &OperatingPoint) -> String {
 }
 
 /// Both curves with the chosen threshold, and what it comes to in words; `place` is the point's among all.
-pub fn alert(point: &OperatingPoint, place: usize, test: Option<&Evaluation>) -> Markup {
+pub fn alert(point: &OperatingPoint, place: usize, report: &Report) -> Markup {
     // The first keeps the plain name: a page's ids are unlike each other.
     let id = |name: &str| if place == 0 { name.to_owned() } else { format!("{name}-{}", place + 1) };
-    let words = in_words(point, test);
-    let tested = test.and_then(|test| test.alerts.iter().find(|alert| alert.label == point.label));
+    let words = in_words(point, report);
+    let tested = report.test.as_ref().and_then(|test| test.alerts.iter().find(|alert| alert.label == point.label));
     html! {
         p.lead { (words.iter().map(|sentence| sentence.trim()).collect::<Vec<_>>().join(" ")) }
         div.cards {

@@ -61,7 +61,9 @@ fn cell(count: u64, sum: u64, right: bool, [label, named]: [&str; 2]) -> Markup 
     let contrast = if ink > 0.8 { "on-ink" } else { "" };
     let title = format!("{label} named {named}: {} of {sum} ({})", counted(count, "photo"), percent(share));
     html! {
-        @if count == 0 && !right {
+        @if sum == 0 {
+            td.none title=(format!("no photos of {label}")) { "–" }
+        } @else if count == 0 && !right {
             td.none title=(title) { "·" }
         } @else {
             td class=(contrast) style=(format!("background:rgba(var(--{hue}),{ink:.3})")) title=(title) {

@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::marks::name;
 use super::nothing;
-use crate::report::Mistake;
 use crate::report::numbers::{probability, unit};
+use crate::report::{Mistake, Wrong};
 
 /// Scores shown of each.
 const SCORES: usize = 3;
@@ -15,10 +15,10 @@ const CARDS: usize = 60;
 /// A card each: picture, truth, what it was taken for, scores.
 pub fn mistakes(mistakes: &[Mistake]) -> Markup {
     if mistakes.is_empty() {
-        return nothing("Not one photo was named wrongly.");
+        return nothing("Not one photo was named wrongly, and none alerted wrongly or not.");
     }
     html! {
-        p.lead { "The surest mistakes, missed animals of the alert first. Look twice: some photos may lie in the wrong folder." }
+        p.lead { "Missed alerts first, then the surest mistakes. Look twice: some photos may lie in the wrong folder." }
         div.mistakes {
             @for mistake in mistakes.iter().take(CARDS) { (one(mistake)) }
         }
@@ -40,7 +40,7 @@ fn one(mistake: &Mistake) -> Markup {
                 span.part { (mistake.part) }
             }
             figcaption {
-                p.verdict { b.truth { (name(&mistake.truth)) } " taken for " b.named { (name(named)) } }
+                p.verdict { (verdict(mistake, named)) }
                 ul.scores {
                     @for (label, score) in shown(mistake) {
                         li class=(if *label == mistake.truth { "is-truth" } else { "" }) {
@@ -52,6 +52,21 @@ fn one(mistake: &Mistake) -> Markup {
                 }
                 p.file title=(mistake.photo.to_string_lossy()) { (file) }
             }
+        }
+    }
+}
+
+/// What is wrong, in words.
+fn verdict(mistake: &Mistake, named: &str) -> Markup {
+    let truth = html! { b.truth { (name(&mistake.truth)) } };
+    html! {
+        @if named != mistake.truth {
+            (truth) " taken for " b.named { (name(named)) }
+            @if mistake.wrong == Wrong::MissedAlert { ", no alert" }
+        } @else if mistake.wrong == Wrong::MissedAlert {
+            (truth) ", " b.named { "below its threshold" } ": no alert"
+        } @else {
+            (truth) ", yet " b.named { "alerts falsely" }
         }
     }
 }

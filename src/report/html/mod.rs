@@ -19,7 +19,7 @@ mod tests;
 use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
 
 use super::Report;
-use super::numbers::counted;
+use super::numbers::with_packaged;
 use crate::evaluate::Evaluation;
 
 /// Labels up to which two matrices fit side by side.
@@ -51,7 +51,7 @@ fn page(report: &Report) -> Markup {
                     (section("Where it is right, and where not", confusion(report)))
                     (section("Label by label", labels(report)))
                     @for (place, point) in report.operating_points.iter().enumerate() {
-                        (section(&alert::title(report, point), alert::alert(point, place, report.test.as_ref())))
+                        (section(&alert::title(report, point), alert::alert(point, place, report)))
                     }
                     (section("Its worst mistakes", mistakes::mistakes(&report.mistakes)))
                     (section("How the photos lie", map::map(report)))
@@ -92,18 +92,20 @@ fn cards(labels: usize, content: Markup) -> Markup {
 }
 
 /// Both evaluations with the names that the page gives them.
-fn parts(report: &Report) -> impl Iterator<Item = (&'static str, &'static str, &Evaluation)> {
-    let held_out = ("held-out", "Held-out photos", &report.cross_validation);
-    std::iter::once(held_out).chain(report.test.as_ref().map(|test| ("test", "Test photos", test)))
+fn parts(report: &Report) -> impl Iterator<Item = (&'static str, &Evaluation, String)> {
+    let part = |name, evaluation: &'_ Evaluation, packaged| with_packaged(evaluation.images, packaged, name);
+    let held_out = &report.cross_validation;
+    let first = ("Held-out photos", held_out, part("photo", held_out, report.held_out_packaged));
+    std::iter::once(first).chain(report.test.as_ref().map(move |test| ("Test photos", test, part("photo", test, 0))))
 }
 
 fn confusion(report: &Report) -> Markup {
     let drawings = markup! {
-        @for (_, name, evaluation) in parts(report) {
+        @for (name, evaluation, photos) in parts(report) {
             (card(name, matrix::matrix(evaluation), markup! {
                 "A row is a true label, a column what the head named it. "
                 span.right-ink { "Blue" } " is right, " span.wrong-ink { "orange" } " is wrong; the stronger, the larger the share of the row."
-                " " (counted(evaluation.images, "photo")) "."
+                " " (photos) "."
             }))
         }
         @if report.test.is_none() {
@@ -117,7 +119,7 @@ fn labels(report: &Report) -> Markup {
     cards(
         report.cross_validation.labels.len(),
         markup! {
-            @for (_, name, evaluation) in parts(report) {
+            @for (name, evaluation, _) in parts(report) {
                 (card(name, intervals::intervals(evaluation), markup! {
                     span.key.recall { span.kind {} b { "Recall:" } } " of the label's photos, those named so. " span.key.precision { span.kind {} b { "Precision:" } } " of the photos named so, those that are it. "
                     "Lines are Wilson's 95 % intervals: with few photos they are long."
@@ -131,7 +133,7 @@ fn sureness(report: &Report) -> Markup {
     markup! {
         div.cards {
             (calibration::calibration(&report.calibration))
-            (tables::novelty(report.novelty.as_ref()))
+            (tables::novelty(report.novelty.as_ref(), report.held_out_packaged > 0))
         }
     }
 }
@@ -140,7 +142,7 @@ fn learning(report: &Report) -> Markup {
     markup! {
         div.cards {
             (tables::photos(&report.photos))
-            (learning::learning(&report.epochs))
+            (learning::learning(&report.epochs, report.layers.starts_with("linear")))
         }
     }
 }

@@ -117,7 +117,30 @@ fn thousands_of_photos_are_thinned_and_no_mistake_is_lost() {
 fn no_mistake_at_all_is_said() {
     let mut report = sample(3);
     report.mistakes.clear();
-    assert!(html(&report).contains("Not one photo was named wrongly."));
+    assert!(html(&report).contains("Not one photo was named wrongly, and none alerted"));
+}
+
+#[test]
+fn a_linear_fit_is_not_told_to_have_been_trained_too_long() {
+    let mut report = sample(3);
+    let page = html(&report);
+    assert!(
+        page.contains("Loss by step") && !page.contains("trained too long") && !page.contains("pass over"),
+        "linear"
+    );
+    report.layers = "mlp:64, 10 epochs".to_owned();
+    let page = html(&report);
+    assert!(page.contains("Loss by pass") && page.contains("trained too long"), "mlp");
+}
+
+#[test]
+fn a_label_without_test_photos_has_no_share_of_them() {
+    let mut report = sample(3);
+    if let Some(test) = &mut report.test {
+        test.confusion[0].fill(0);
+    }
+    let page = html(&report);
+    assert!(page.contains("no photos of arctic_fox") && !page.contains("of 0 ("), "a share of none");
 }
 
 /// For looking at: writes pages to the folder that `ARCTICD_REPORT_PAGES` names.
