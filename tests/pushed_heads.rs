@@ -304,6 +304,27 @@ fn a_head_that_can_t_be_read_now_is_not_given_up_when_the_one_above_it_goes() {
 }
 
 #[test]
+fn the_floor_outlives_a_record_that_is_damaged_or_gone() {
+    for damage in [|record: &std::path::Path| std::fs::write(record, "{"), |record| std::fs::remove_file(record)] {
+        let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
+        let subscriber = listen(broker.port());
+        let world = trusting(&maker, &broker, 1);
+        let mut daemon = start_online(&world, &subscriber);
+        adopt(&subscriber, &world, &maker.head(&good(), 4, |_| {}).unwrap());
+        for start in 0..3 {
+            assert_eq!(daemon.terminate().unwrap(), 0);
+            if start == 0 {
+                damage(&world.path("state/heads/record.json")).unwrap();
+            }
+            let since = subscriber.messages().len();
+            daemon = start_online(&world, &subscriber);
+            let report = wait_report(&subscriber, since, |_| true);
+            assert_eq!((report.floor, report.active.origin.as_str()), (4, "configured"), "start {start}");
+        }
+    }
+}
+
+#[test]
 fn a_start_without_any_key_gives_no_head_up_for_ever() {
     let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
     let subscriber = listen(broker.port());

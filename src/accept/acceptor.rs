@@ -162,6 +162,11 @@ impl Acceptor {
         self.look_after();
         let mut looked = Instant::now();
         loop {
+            // Also while more comes in than there is time for: whoever floods it keeps no revoked key alive.
+            if looked.elapsed() >= LOOK_AFTER {
+                self.look_after();
+                looked = Instant::now();
+            }
             let wait = if self.untold { self.tell_after() } else { LOOK_AFTER.saturating_sub(looked.elapsed()) };
             match inputs.recv_timeout(wait) {
                 Ok(Input::Arrival(arrival)) => self.arrived(arrival),
@@ -169,10 +174,7 @@ impl Acceptor {
                 Ok(Input::Control(control)) => self.answer(control),
                 Ok(Input::Alerts(NewAlerts { alerts, reply })) => drop(reply.send(self.judge_by(alerts))),
                 Err(RecvTimeoutError::Timeout) if self.untold => self.publish(),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.look_after();
-                    looked = Instant::now();
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }

@@ -17,6 +17,8 @@ const DECIDED: usize = 64;
 const FORGOTTEN: usize = 256;
 /// A head on which the process died this often is given up.
 pub(super) const DEATHS: u32 = 2;
+/// The same for one in service: it was loaded before, so that a supply that breaks down at each start is more likely.
+pub(super) const DEATHS_IN_SERVICE: u32 = 10;
 
 /// The state of all heads of a trap.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

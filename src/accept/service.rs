@@ -11,7 +11,7 @@ use super::acceptor::{Acceptor, Setup};
 use super::fault;
 use super::inbox::{Answer, Order};
 use super::judges::{Candidate, Judge, Judges, Observation, Stage};
-use super::record::DEATHS;
+use super::record::{DEATHS, DEATHS_IN_SERVICE};
 use super::report::{LOCAL, Step, TrialReport};
 use super::store::Store;
 use super::trial::{self, Outcome};
@@ -42,9 +42,13 @@ impl Acceptor {
         if let Some(warning) = &warning {
             tracing::error!("{warning}");
         }
+        let anew = warning.is_some();
         status.warn("heads record", warning);
         let died_on_frame = setup.died_on_frame;
         let mut acceptor = Self::assemble(setup, store, record, log, status, orders);
+        if anew {
+            acceptor.keep_record();
+        }
         acceptor.prefer_a_new_choice();
         acceptor.take_up_requests();
         if let Some(id) = acceptor.record.loading.take() {
@@ -83,7 +87,7 @@ impl Acceptor {
     fn seat_the_proven(&mut self) {
         while let Some(id) = self.record.active.as_ref().and_then(|active| active.id) {
             let deaths = self.record.deaths.get(&id).copied().unwrap_or_default();
-            let loaded = if deaths < DEATHS {
+            let loaded = if deaths < DEATHS_IN_SERVICE {
                 self.load(&id)
             } else {
                 Err(anyhow!("the daemon died {deaths} times while it was loaded"))

@@ -40,15 +40,25 @@ impl Store {
         Ok(Self { folder })
     }
 
-    /// What was recorded last. A record that can't be read is moved aside, and the floor taken from the heads that lie
-    /// here; the warning says so.
+    /// What was recorded last. A record that can't be read is moved aside, and where there is none beside heads, or one
+    /// that can't be read, the floor is taken from the heads that lie here; the warning says so. It has to be saved before
+    /// they are swept away.
     ///
     /// # Errors
     /// The damaged record can't be moved.
     pub fn record(&self) -> Result<(Record, Option<String>)> {
         let file = self.folder.join("record.json");
+        let floor = || anyhow::Ok(self.heads()?.iter().filter_map(|id| self.sequence(id)).max().unwrap_or(0));
         let read = match read_bounded(&file, MAX_RECORD) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Record::new(), None)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let record = Record { floor: floor()?, ..Record::new() };
+                let warning = format!(
+                    "{} is missing; the configured head is in service, and no head up to sequence {} is taken",
+                    file.display(),
+                    record.floor
+                );
+                return Ok((record.clone(), (record.floor > 0).then_some(warning)));
+            }
             Err(error) => Err(error.to_string()),
             Ok(bytes) => serde_json::from_slice::<Record>(&bytes).map_err(|error| error.to_string()),
         };
@@ -59,8 +69,7 @@ impl Store {
         };
         let aside = self.folder.join("record.json.damaged");
         fs::rename(&file, &aside).with_context(|| format!("{} can't be moved", file.display()))?;
-        let mut record = Record::new();
-        record.floor = self.heads()?.iter().filter_map(|id| self.sequence(id)).max().unwrap_or(0);
+        let record = Record { floor: floor()?, ..Record::new() };
         let warning = format!(
             "{} can't be read ({problem}); it was moved to {}, the configured head is in service, and no head up to sequence {} is taken",
             file.display(),
