@@ -122,11 +122,11 @@ mod tests {
     #[test]
     fn the_firmwares_bits_are_read_with_and_without_0x() {
         for text in ["50005\n", "0x50005"] {
-            let supply = Board::new(&board(text).1).supply();
-            assert_eq!(supply, None, "the folder is gone");
-            let (_folder, power) = board(text);
+            let (folder, power) = board(text);
             let supply = Board::new(&power).supply().unwrap();
             assert!(supply.under_voltage && supply.throttled && supply.under_voltage_seen && supply.throttled_seen);
+            drop(folder);
+            assert_eq!(Board::new(&power).supply(), None, "the file is gone");
         }
         let (_folder, power) = board("50000");
         let supply = Board::new(&power).supply().unwrap();

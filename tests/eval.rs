@@ -201,7 +201,9 @@ fn folders_that_do_not_fit_the_head_are_refused_with_what_to_do() {
 #[test]
 fn nothing_to_look_at_is_a_failure() {
     let empty = tempfile::tempdir().unwrap();
-    for (folder, words) in [(empty.path(), "no photos"), (Path::new("/no/such/folder"), "/no/such/folder: ")] {
+    for (folder, words) in
+        [(empty.path(), "no photos"), (Path::new("/no/such/folder"), "there is no folder /no/such/folder")]
+    {
         let said = arcticd(&[&"eval", &folder]);
         assert_eq!(said.code, Some(1));
         assert!(said.err.contains(words), "{}", said.err);

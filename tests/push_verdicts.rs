@@ -212,7 +212,7 @@ fn a_broker_that_does_not_keep_the_head_is_found_out() {
     for (setting, name, topic, advice) in [
         (list("mute", "topic read #\n"), "small", "arcticd/north/head/set", "must be allowed to write"),
         (list("blind", blind), "small", "arcticd/north/head/set", "read"),
-        ("message_size_limit 20000".to_owned(), "large", "arcticd/north/head/chunk/", "messages of this size"),
+        ("message_size_limit 4000".to_owned(), "large", "arcticd/north/head/chunk/", "messages of this size"),
         ("retain_available false".to_owned(), "small", "arcticd/north/head/set", "must be allowed to write"),
     ] {
         let Some(broker) = broker_with(Options { extra: vec![setting], ..Options::default() }) else { return };

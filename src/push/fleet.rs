@@ -253,7 +253,9 @@ mod tests {
         let parcel = testing::small();
         let mut fleet = fleet(north(), Until::Trial);
         let other = |report: &mut Report| {
-            report.offer = Some(testing::offered(ContentHash::of(b"other"), Step::Trial, None));
+            let mut offer = testing::offered(ContentHash::of(b"other"), Step::Trial, None);
+            offer.head.sequence = 4;
+            report.offer = Some(offer);
         };
         assert_eq!(say(&mut fleet, &parcel, "north", other), (Verdict::Silent, None));
         say(&mut fleet, &parcel, "north", offer(&parcel, Step::Receiving));
