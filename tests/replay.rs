@@ -222,7 +222,7 @@ fn what_cannot_be_done_is_refused_before_any_work_with_what_to_do() {
     let here = ["--location", "78.9,11.9", "--location-policy", "exact"];
     let with = |arguments: &[&'static str]| [arguments, &here[..]].concat();
     for (arguments, reason) in [
-        (vec!["missing"], "missing: the frames can't be listed"),
+        (vec!["missing"], "there is no folder missing"),
         (vec!["nothing"], "no frame lies in or below nothing (1 other files)"),
         (vec!["card", "--camtrap-dp", "package"], "--location-policy rounded"),
         (with(&["card", "--camtrap-dp", "full"]), "full is not empty and no package of arcticd's"),
