@@ -97,6 +97,9 @@ fn with_config(path: Option<&Path>, work: impl FnOnce(Loaded) -> Result<ExitCode
     }
 }
 
+/// Threads for name look-ups and the journal's moments. A flood of messages would take hundreds, and the unit grants 64.
+const BLOCKING: usize = 16;
+
 fn daemon(loaded: Loaded, path: Option<PathBuf>) -> Result<ExitCode> {
     log::start(&loaded.config.log);
     tracing::info!("configuration: {}", loaded.source);
@@ -105,6 +108,7 @@ fn daemon(loaded: Loaded, path: Option<PathBuf>) -> Result<ExitCode> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .max_blocking_threads(BLOCKING)
         .enable_all()
         .build()
         .context("the runtime can't be started")?;

@@ -13,6 +13,15 @@ use serde_json::Value;
 use testkit::broker::Broker;
 use testkit::daemon::World;
 use testkit::head::signed::{self, Maker, Mind};
+use testkit::subscriber::Subscriber;
+
+/// Shows the trap a bear that it has not seen: name and sequence of the head that tells of it.
+fn who_judges(subscriber: &Subscriber, world: &World, seed: u64) -> (String, u64) {
+    let before = frames(&subscriber.messages()).len();
+    world.drop_frame(&format!("bear-{seed}.jpg"), &bear(seed)).unwrap();
+    let told = wait_detections(subscriber, before + 1).pop().unwrap();
+    (told.model.head, told.model.sequence)
+}
 
 fn list(world: &World) -> Value {
     let config = world.write_config().unwrap();
@@ -290,17 +299,32 @@ fn a_head_that_can_t_be_read_now_is_not_given_up_when_the_one_above_it_goes() {
     std::fs::create_dir(&file).unwrap();
     std::fs::remove_file(key).unwrap();
     let mut daemon = start_online(&world, &subscriber);
-    let before = frames(&subscriber.messages()).len();
-    world.drop_frame("without.jpg", &bear(1)).unwrap();
-    let told = wait_detections(&subscriber, before + 1).pop().unwrap();
-    assert_eq!(told.model.head, "demo-scenes rendered", "the configured head serves meanwhile");
+    assert_eq!(who_judges(&subscriber, &world, 1).0, "demo-scenes rendered", "the configured head serves meanwhile");
     assert_eq!(daemon.terminate().unwrap(), 0);
     std::fs::remove_dir(&file).unwrap();
     std::fs::rename(&away, &file).unwrap();
     let _daemon = start_online(&world, &subscriber);
-    world.drop_frame("with.jpg", &bear(2)).unwrap();
-    let told = wait_detections(&subscriber, before + 2).pop().unwrap();
-    assert_eq!((told.model.head.as_str(), told.model.sequence), ("demo-scenes 1.1", 1));
+    assert_eq!(who_judges(&subscriber, &world, 2), ("demo-scenes 1.1".into(), 1));
+}
+
+#[test]
+fn a_trap_alerts_although_something_else_lies_where_its_heads_belong() {
+    let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
+    let subscriber = listen(broker.port());
+    let world = trusting(&maker, &broker, 1).set_raw("alerts.thresholds", "{ polar_bear = 0.0 }");
+    let heads = world.path("state/heads");
+    for (seed, dangling) in [(1, false), (2, true)] {
+        std::fs::create_dir_all(world.path("state")).unwrap();
+        let _ = std::fs::remove_dir_all(&heads);
+        match dangling {
+            true => std::os::unix::fs::symlink("/no/such/folder", &heads).unwrap(),
+            false => std::fs::write(&heads, "not a folder").unwrap(),
+        }
+        let mut daemon = start_online(&world, &subscriber);
+        assert_eq!(who_judges(&subscriber, &world, seed).0, "demo-scenes rendered");
+        assert_eq!(daemon.terminate().unwrap(), 0);
+        assert!(heads.is_dir() && world.path("state/heads.damaged").symlink_metadata().is_ok());
+    }
 }
 
 #[test]
@@ -337,16 +361,11 @@ fn a_start_without_any_key_gives_no_head_up_for_ever() {
     let (keys, away) = (world.path("keys"), world.path("keys-away"));
     std::fs::rename(&keys, &away).unwrap();
     let mut daemon = start_online(&world, &subscriber);
-    let before = frames(&subscriber.messages()).len();
-    world.drop_frame("without.jpg", &bear(1)).unwrap();
-    let told = wait_detections(&subscriber, before + 1).pop().unwrap();
-    assert_eq!(told.model.head, "demo-scenes rendered", "the configured head serves meanwhile");
+    assert_eq!(who_judges(&subscriber, &world, 1).0, "demo-scenes rendered", "the configured head serves meanwhile");
     assert_eq!(daemon.terminate().unwrap(), 0);
     std::fs::rename(&away, &keys).unwrap();
     let _daemon = start_online(&world, &subscriber);
-    world.drop_frame("with.jpg", &bear(2)).unwrap();
-    let told = wait_detections(&subscriber, before + 2).pop().unwrap();
-    assert_eq!((told.model.head.as_str(), told.model.sequence), ("demo-scenes 1.4", 4));
+    assert_eq!(who_judges(&subscriber, &world, 2), ("demo-scenes 1.4".into(), 4));
 }
 
 #[test]

@@ -30,12 +30,18 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Makes the folder if need be, readable by the daemon alone.
+    /// Makes the folder if need be, readable by the daemon alone. What lies in its place is moved aside: a trap goes on
+    /// alerting without its pushed heads.
     ///
     /// # Errors
     /// Those of the system, with the path.
     pub fn open(state: &Path) -> Result<Self> {
         let folder = state.join("heads");
+        if fs::symlink_metadata(&folder).is_ok() && !folder.is_dir() {
+            let aside = state.join("heads.damaged");
+            fs::rename(&folder, &aside).with_context(|| format!("{} can't be moved", folder.display()))?;
+            tracing::error!("{} is no folder; it was moved to {}", folder.display(), aside.display());
+        }
         make_folder(&folder)?;
         Ok(Self { folder })
     }
@@ -51,13 +57,12 @@ impl Store {
         let floor = || anyhow::Ok(self.heads()?.iter().filter_map(|id| self.sequence(id)).max().unwrap_or(0));
         let read = match read_bounded(&file, MAX_RECORD) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let record = Record { floor: floor()?, ..Record::new() };
+                let floor = floor()?;
                 let warning = format!(
-                    "{} is missing; the configured head is in service, and no head up to sequence {} is taken",
-                    file.display(),
-                    record.floor
+                    "{} is missing; the configured head is in service, and no head up to sequence {floor} is taken",
+                    file.display()
                 );
-                return Ok((record.clone(), (record.floor > 0).then_some(warning)));
+                return Ok((Record { floor, ..Record::new() }, (floor > 0).then_some(warning)));
             }
             Err(error) => Err(error.to_string()),
             Ok(bytes) => serde_json::from_slice::<Record>(&bytes).map_err(|error| error.to_string()),

@@ -9,10 +9,8 @@ use crate::config::DEFAULT_PATH;
 /// The drop-in beside the packaged unit.
 pub(super) const DROP_IN: &str = "/etc/systemd/system/arcticd.service.d/capture.conf";
 
-/// What the hardened unit hides.
+/// Closed to other users, as on Raspberry Pi OS. Where cards and disks are mounted the unit needs no help.
 const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
-/// Where disks and cards are mounted, some of them later than the daemon starts.
-const MOUNTS: [&str; 3] = ["/media", "/mnt", "/run/media"];
 
 /// Whether `path` is in some user's home.
 pub(super) fn in_a_home(path: &Path) -> bool {
@@ -22,25 +20,20 @@ pub(super) fn in_a_home(path: &Path) -> bool {
 /// The drop-in that lets the daemon reach `directory`; none where it needs none.
 ///
 /// A home is replaced by an empty one that holds this directory alone, so that the folders above it need not be open to
-/// the daemon's user; its file system is mounted first. For cards and disks no mount is required: systemd would stop the
-/// daemon with the mount, while the daemon by itself waits for it and sends meanwhile what is queued.
+/// the daemon's user; its file system is mounted first.
 ///
 /// # Errors
 /// The path has characters that a unit file can't say without doubt.
 pub(super) fn drop_in(directory: &Path) -> Result<Option<String>> {
-    let home = in_a_home(directory);
-    if !home && !MOUNTS.iter().any(|mounts| directory.starts_with(mounts)) {
+    if !in_a_home(directory) {
         return Ok(None);
     }
     let path = escaped(directory)?;
-    let heading = "# Written by `arcticd init`: the capture directory, which the unit would not reach.\n";
-    Ok(Some(if home {
-        format!(
-            "{heading}[Unit]\nRequiresMountsFor=\"{path}\"\n\n[Service]\nProtectHome=tmpfs\nBindReadOnlyPaths=\"{path}\"\n"
-        )
-    } else {
-        format!("{heading}[Service]\nBindReadOnlyPaths=\"-{path}\"\n")
-    }))
+    let heading =
+        "# Written by `arcticd init`: the capture directory, in a home that is closed to the daemon's user.\n";
+    Ok(Some(format!(
+        "{heading}[Unit]\nRequiresMountsFor=\"{path}\"\n\n[Service]\nProtectHome=tmpfs\nBindReadOnlyPaths=\"{path}\"\n"
+    )))
 }
 
 /// `path` as it stands between quotes in a unit file.
@@ -77,20 +70,15 @@ mod tests {
     }
 
     #[test]
-    fn only_homes_and_mounts_need_a_drop_in() {
-        for path in ["/srv/captures", "/var/lib/motion", "/homes/a", "/mnt2"] {
+    fn only_homes_need_a_drop_in_and_their_file_system_is_mounted_first() {
+        for path in ["/srv/captures", "/var/lib/motion", "/homes/a", "/mnt/disk", "/media/card/DCIM"] {
             assert_eq!(of(path), None, "{path}");
         }
-        for path in ["/home/pi/my photos", "/root/c", "/media/card/DCIM", "/mnt/disk", "/run/media/pi/x"] {
-            assert!(of(path).unwrap().contains(&format!("{path}\"\n")), "{path}");
+        for path in ["/home/pi/my photos", "/root/c"] {
+            let text = of(path).unwrap();
+            assert!(text.contains(&format!("BindReadOnlyPaths=\"{path}\"\n")), "{text}");
+            assert!(text.contains(&format!("RequiresMountsFor=\"{path}\"\n")), "{text}");
         }
-    }
-
-    #[test]
-    fn a_card_that_is_pulled_does_not_stop_the_daemon_and_a_home_is_mounted_first() {
-        assert!(of("/home/pi/c").unwrap().contains("RequiresMountsFor=\"/home/pi/c\"\n"));
-        let card = of("/media/card").unwrap();
-        assert!(!card.contains("Requires") && card.contains("=\"-/media/card\"\n"), "{card}");
     }
 
     #[test]

@@ -206,7 +206,9 @@ pub fn fit(dataset: &Dataset, options: &FitOptions, progress: Progress) -> Resul
     let operating_points = operating_points(dataset, &alerts, &held_out, heat, options.goal);
     notes.extend(silent(dataset, &operating_points));
     notes.extend(operating_points.iter().filter_map(missed));
-    let packaged = plain.iter().filter(|row| is_packaged(dataset, **row)).count() as u64;
+    let packaged =
+        plain.iter().filter_map(|row| dataset.photo.get(*row)).filter(|photo| dataset.is_packaged(**photo)).count()
+            as u64;
     notes.extend(operating_points.iter().filter_map(|point| thin_evidence(point, packaged)));
     let labels = dataset.labels.iter().enumerate().map(|(place, name)| Label {
         name: name.clone(),
@@ -367,11 +369,6 @@ fn silent(dataset: &Dataset, points: &[OperatingPoint]) -> Option<String> {
             animal.map_or("LABEL", String::as_str)
         )
     })
-}
-
-fn is_packaged(dataset: &Dataset, row: usize) -> bool {
-    let photo = dataset.photo.get(row).and_then(|photo| dataset.photos.get(*photo));
-    photo.is_some_and(|path| path.as_os_str().is_empty())
 }
 
 /// Temperature from which on a fit is told to be too sure of itself.

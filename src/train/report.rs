@@ -50,8 +50,7 @@ impl Told<'_> {
         let test = self.test.map(|(_, judged)| figures(judged));
         let mut notes = self.notes.clone();
         notes.extend(test.iter().flat_map(|test| missed_on_test(test, self.goal)));
-        let packaged =
-            self.outcome.held_out.iter().filter(|(photo, _)| is_packaged(self.dataset.photos.get(*photo))).count();
+        let packaged = self.outcome.held_out.iter().filter(|(photo, _)| self.dataset.is_packaged(*photo)).count();
         for (done, mistake) in mistakes.iter_mut().enumerate() {
             progress.show("thumbnails", done, MISTAKES);
             // A photo that went away meanwhile is shown without its picture.
@@ -87,7 +86,7 @@ impl Told<'_> {
         let count = |data: &Dataset, label: &str, packaged: bool| {
             let rows = data.class.iter().zip(&data.plain).zip(&data.photo).filter(|((_, plain), _)| **plain);
             let own = rows.filter(|((class, _), _)| data.labels.get(**class).is_some_and(|own| own == label));
-            own.filter(|(_, photo)| is_packaged(data.photos.get(**photo)) == packaged).count() as u64
+            own.filter(|(_, photo)| data.is_packaged(**photo) == packaged).count() as u64
         };
         let labels = self.head.manifest().labels.iter();
         let counts = labels.map(|label| Counts {
@@ -136,11 +135,6 @@ impl Told<'_> {
         });
         points.collect()
     }
-}
-
-/// Packaged rows have no photo.
-fn is_packaged(photo: Option<&PathBuf>) -> bool {
-    photo.is_some_and(|path| path.as_os_str().is_empty())
 }
 
 /// Says of each alert when the test photos do not bear its goal out.

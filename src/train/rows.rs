@@ -99,6 +99,11 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// Whether a photo (a place in `photos`) is a packaged row: there is no picture of it, and it is not the user's.
+    pub fn is_packaged(&self, photo: usize) -> bool {
+        self.photos.get(photo).is_some_and(|path| path.as_os_str().is_empty())
+    }
+
     /// Groups that a split may not part: for each photo the first of its group, and the labels (places) whose
     /// near-duplicates are parted nevertheless.
     ///
