@@ -5,6 +5,7 @@ use std::io::{self, StdoutLock, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 /// `text` on one line, with each control character written out, as `\n` and `\u{1b}`. Names of files, and in a head or a
 /// network made elsewhere, stand in lists and messages; they must not clear a screen or look like lines of their own.
@@ -19,6 +20,35 @@ pub fn line(text: impl Display) -> String {
         }
     }
     line
+}
+
+/// Asks for a password on the terminal at standard input, without showing it: what is typed at once is hidden too.
+///
+/// # Errors
+/// Those of the system.
+pub fn password(prompt: &str) -> io::Result<String> {
+    // The library asks before it hides.
+    let _unseen = Unseen::begin()?;
+    rpassword::prompt_password(prompt)
+}
+
+/// A terminal that shows nothing of what is typed, until it is dropped.
+struct Unseen(Termios);
+
+impl Unseen {
+    fn begin() -> io::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        let mut unseen = before.clone();
+        unseen.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(io::stdin(), OptionalActions::Now, &unseen)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
 }
 
 /// A path as it is typed in a shell: in quotes where it has more than plain letters.

@@ -199,5 +199,5 @@ fn ask(prompt: &str) -> Result<String, KeyError> {
                        --key-password-file FILE)";
         return Err(KeyError::NoPassword(problem.into()));
     }
-    rpassword::prompt_password(prompt).map_err(|error| KeyError::NoPassword(format!("no password: {error}")))
+    terminal::password(prompt).map_err(|error| KeyError::NoPassword(format!("no password: {error}")))
 }

@@ -49,7 +49,7 @@ impl Terminal {
     /// # Errors
     /// As [`Terminal::ask`].
     pub(super) fn password(&self, question: &str) -> Result<String> {
-        rpassword::prompt_password(format!("{question}: ")).context("no password was given; nothing was written")
+        crate::terminal::password(&format!("{question}: ")).context("no password was given; nothing was written")
     }
 
     /// Prints a line.
