@@ -23,10 +23,12 @@ pub struct Status {
     board: Board,
     inner: Mutex<Inner>,
     changed: Notify,
+    damage: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
+    damage: Option<String>,
     head: String,
     link: Link,
     counters: Counters,
@@ -128,6 +130,7 @@ impl Status {
             board: Board::new(&Power::default()),
             inner: Mutex::new(Inner { head: head.to_owned(), ..Inner::default() }),
             changed: Notify::new(),
+            damage: Notify::new(),
         }
     }
 
@@ -140,6 +143,23 @@ impl Status {
     /// Resolves when something that a person would look at has changed since it last did; for one listener.
     pub async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// Notes that the journal was found damaged, in the error's words.
+    pub fn journal_is_damaged(&self, text: String) {
+        self.lock().damage.get_or_insert(text);
+        self.damage.notify_one();
+    }
+
+    /// Resolves with those words once the journal was found damaged; for one listener.
+    pub async fn journal_damage(&self) -> String {
+        loop {
+            let found = self.lock().damage.clone();
+            match found {
+                Some(text) => return text,
+                None => self.damage.notified().await,
+            }
+        }
     }
 
     /// Changes the counters.

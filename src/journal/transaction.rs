@@ -177,7 +177,7 @@ impl<'a> Transaction<'a> {
     ) -> Result<u64, JournalError> {
         let last: i64 = self
             .inner
-            .prepare_cached("SELECT coalesce(max(seq), 0) FROM messages")
+            .prepare_cached("SELECT max(0, coalesce(max(seq), 0)) FROM messages")
             .and_then(|mut query| query.query_row([], |row| row.get(0)))
             .map_err(|source| self.wrong(source))?;
         let seq = last + 1;
@@ -214,6 +214,11 @@ impl<'a> Transaction<'a> {
             self.inner
                 .prepare_cached("UPDATE messages SET state = 'dropped', body = NULL WHERE seq = ?1")?
                 .execute([seq])?;
+            if seq < 1 {
+                // It came from a damaged journal, in whose epoch nobody counts any more.
+                tracing::warn!("the outbox is full: a message saved from a damaged journal is dropped");
+                continue;
+            }
             let stretched =
                 self.inner.prepare_cached("UPDATE gaps SET last = ?1 WHERE last = ?1 - 1")?.execute([seq])?;
             if stretched == 0 {

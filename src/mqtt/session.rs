@@ -26,6 +26,8 @@ const PART: Duration = Duration::from_secs(2);
 const LEAVE: Duration = Duration::from_secs(1);
 /// How long an acknowledgement may wait to be noted together with others.
 const ACK_GATHER: Duration = Duration::from_millis(50);
+/// How long acknowledgements wait that could not be noted: the disk is full, or read-only.
+const NOTE_AGAIN: Duration = Duration::from_secs(10);
 /// A link on which nothing was acknowledged for this long counts as down: what is queued meanwhile arrives late.
 const STALLED: Duration = Duration::from_secs(10);
 /// A broker that answers pings but acknowledges nothing for this long is given up.
@@ -64,6 +66,8 @@ pub(super) struct Session<'a> {
     // The last packet of any kind.
     heard: Instant,
     acknowledged_any: bool,
+    // When acknowledgements could last not be noted.
+    unnoted: Option<Instant>,
     // None: it listens to the head topics. At this moment it ends, for one that does.
     deaf_until: Option<Instant>,
     renewing: bool,
@@ -95,6 +99,7 @@ impl<'a> Session<'a> {
             progress: now,
             heard: now,
             acknowledged_any: false,
+            unnoted: None,
             deaf_until,
             renewing: false,
         }
@@ -126,7 +131,9 @@ impl<'a> Session<'a> {
                 tokio::select! {
                     event = &mut poll => break event,
                     () = filled.notified() => {}
-                    () = sleep(ACK_GATHER), if gathering || stopping => self.note_acknowledgements(),
+                    () = sleep(until(self.unnoted.unwrap_or(self.since), NOTE_AGAIN).max(ACK_GATHER)), if gathering || stopping => {
+                        self.note_acknowledgements();
+                    }
                     () = sleep(until(self.progress, STALLED)), if owed && !stalled => {}
                     () = sleep(until(self.progress, STUCK)), if owed && !stopping => {
                         return self.lost(format!("no acknowledgement for {} s", STUCK.as_secs()), self.silence());
@@ -241,7 +248,8 @@ impl<'a> Session<'a> {
                     _ => {}
                 }
                 // One commit for many acknowledgements: flash wears.
-                if self.flight.waiting_acknowledgements() >= self.link.window.div_ceil(2) {
+                let many = self.flight.waiting_acknowledgements() >= self.link.window.div_ceil(2);
+                if many && self.unnoted.is_none() {
                     self.note_acknowledgements();
                 }
             }
@@ -306,8 +314,13 @@ impl<'a> Session<'a> {
             return;
         }
         let noted = block_in_place(|| self.link.outbox.acked(&seqs));
-        // If this failed the entries stay held, and are sent again over the next connection: repeats, not losses.
-        if self.reported(noted).is_some() {
+        // If this failed the entries stay held until it does not, or until they are sent again over the next connection:
+        // repeats, not losses.
+        if self.reported(noted).is_none() {
+            self.flight.give_back(seqs);
+            self.unnoted = Some(Instant::now());
+        } else {
+            self.unnoted = None;
             self.flight.noted(&seqs);
             self.link.status.acknowledged(seqs.len());
             self.acknowledged_any = true;
@@ -334,6 +347,9 @@ impl<'a> Session<'a> {
             }
             Err(error) => {
                 tracing::error!("{error}");
+                if error.is_damage() {
+                    self.link.status.journal_is_damaged(error.to_string());
+                }
                 self.link.status.warn("outbox", Some(error.to_string()));
                 None
             }
