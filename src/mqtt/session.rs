@@ -124,6 +124,7 @@ impl<'a> Session<'a> {
                 }
                 let gathering = self.flight.waiting_acknowledgements() > 0;
                 let stopping = self.phase != Phase::Running;
+                let note_in = self.unnoted.filter(|_| !stopping).map_or(ACK_GATHER, |at| until(at, NOTE_AGAIN));
                 let owed = self.flight.under_way() > 0;
                 let stalled = owed && self.progress.elapsed() >= STALLED;
                 self.link.status.set_link(if stalled { health::Link::Down } else { health::Link::Up });
@@ -131,9 +132,7 @@ impl<'a> Session<'a> {
                 tokio::select! {
                     event = &mut poll => break event,
                     () = filled.notified() => {}
-                    () = sleep(until(self.unnoted.unwrap_or(self.since), NOTE_AGAIN).max(ACK_GATHER)), if gathering || stopping => {
-                        self.note_acknowledgements();
-                    }
+                    () = sleep(note_in), if gathering || stopping => self.note_acknowledgements(),
                     () = sleep(until(self.progress, STALLED)), if owed && !stalled => {}
                     () = sleep(until(self.progress, STUCK)), if owed && !stopping => {
                         return self.lost(format!("no acknowledgement for {} s", STUCK.as_secs()), self.silence());
@@ -264,7 +263,7 @@ impl<'a> Session<'a> {
             return;
         }
         let entries = block_in_place(|| self.link.outbox.next(&|seq| self.flight.holds(seq), free));
-        for Message { seq, topic, body } in self.reported(entries).unwrap_or_default() {
+        for Message { seq, topic, body } in self.reported("outbox", entries).unwrap_or_default() {
             self.send(&topic, false, body, Sent::Entry(seq));
         }
     }
@@ -316,7 +315,7 @@ impl<'a> Session<'a> {
         let noted = block_in_place(|| self.link.outbox.acked(&seqs));
         // If this failed the entries stay held until it does not, or until they are sent again over the next connection:
         // repeats, not losses.
-        if self.reported(noted).is_none() {
+        if self.reported("acknowledgements", noted).is_none() {
             self.flight.give_back(seqs);
             self.unnoted = Some(Instant::now());
         } else {
@@ -329,7 +328,7 @@ impl<'a> Session<'a> {
 
     fn send_health(&mut self) {
         let totals = block_in_place(|| self.link.outbox.totals());
-        let Some(totals) = self.reported(totals) else { return };
+        let Some(totals) = self.reported("outbox", totals) else { return };
         let health = self.link.status.health(self.link.outbox.epoch(), &totals);
         match serde_json::to_vec(&health) {
             Ok(body) => {
@@ -339,10 +338,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn reported<T>(&self, result: Result<T, JournalError>) -> Option<T> {
+    fn reported<T>(&self, key: &'static str, result: Result<T, JournalError>) -> Option<T> {
         match result {
             Ok(value) => {
-                self.link.status.warn("outbox", None);
+                self.link.status.warn(key, None);
                 Some(value)
             }
             Err(error) => {
@@ -350,7 +349,7 @@ impl<'a> Session<'a> {
                 if error.is_damage() {
                     self.link.status.journal_is_damaged(error.to_string());
                 }
-                self.link.status.warn("outbox", Some(error.to_string()));
+                self.link.status.warn(key, Some(error.to_string()));
                 None
             }
         }
