@@ -167,6 +167,11 @@ impl Status {
         change(&mut self.lock().counters);
     }
 
+    /// Files read since the daemon started.
+    pub fn frames(&self) -> u64 {
+        self.lock().counters.frames
+    }
+
     /// Notes that a file was read.
     pub fn seen(&self) {
         self.lock().moments.seen_at = Some(rfc3339(OffsetDateTime::now_utc()));

@@ -34,6 +34,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// No frame waits much longer than this for a disk that has room again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// Frames between two looks at the journal's size: at 1 KiB each far less than the bound is off.
+const BOUND_EVERY: u64 = 1024;
+
 /// The journal can't be written.
 #[derive(Clone, Copy)]
 struct Unwritable {
@@ -61,6 +64,9 @@ pub struct Pipeline {
     // What alerts and where the trap stands, configured anew.
     new_alerts: Option<Receiver<Alerts>>,
     unwritable: Option<Unwritable>,
+    // The journal's size, and the count of frames at which it is looked after again.
+    most_bytes: u64,
+    bound_at: u64,
     // When each open event last took a frame, on the monotonic clock: wall clocks jump.
     active: HashMap<String, Instant>,
 }
@@ -97,6 +103,8 @@ impl Pipeline {
             deferral: Deferral::new(&Power { defer_s: 0, ..Power::default() }),
             new_alerts: None,
             unwritable: None,
+            most_bytes: u64::MAX,
+            bound_at: 0,
             active,
         })
     }
@@ -110,6 +118,11 @@ impl Pipeline {
     pub fn keeping_features(mut self, frames: u64) -> Self {
         self.classifier.give_features(frames > 0);
         Self { keep_features: frames, ..self }
+    }
+
+    /// Keeps the journal at most so large.
+    pub fn bounding_journal(self, bytes: u64) -> Self {
+        Self { most_bytes: bytes, ..self }
     }
 
     /// Feeds this watchdog.
@@ -143,6 +156,7 @@ impl Pipeline {
             let (live, waiting) = self.queue.len();
             self.status.backlog(live, waiting);
             self.close_idle_events();
+            self.bound_the_journal();
         }
     }
 
@@ -311,7 +325,7 @@ impl Pipeline {
             processed_at: &rfc3339(now),
             ..FrameRow::default()
         };
-        self.journal.transaction(|transaction| {
+        self.journal.lazily(|transaction| {
             transaction.put_frame(&file.hash, &row)?;
             transaction.note_file(name, &file.stamp, &file.hash)
         })?;
@@ -342,14 +356,16 @@ impl Pipeline {
             novel: classified.scores.novel,
             margin: classified.margin(),
         });
-        let told = self.journal.transaction(|transaction| {
+        let work = |transaction: &mut Transaction| {
             transaction.put_frame(&file.hash, &row)?;
             transaction.note_file(&candidate.name, &file.stamp, &file.hash)?;
             if let Some(kept) = &kept {
                 transaction.keep_features(&file.hash, kept, most)?;
             }
             if verdict.alert { alert(transaction, &classified, alerts).map(Some) } else { Ok(None) }
-        })?;
+        };
+        // Each sync wears the flash, and takes longer than a small network: only an alert is worth one.
+        let told = if verdict.alert { self.journal.transaction(work) } else { self.journal.lazily(work) }?;
         self.status.classified();
         self.status.count(|counters| {
             counters.classified += 1;
@@ -410,6 +426,23 @@ impl Pipeline {
                     }
                     self.active.insert(id, Instant::now());
                 }
+            }
+        }
+    }
+
+    /// Now and then: it takes one question, unless something has to go.
+    fn bound_the_journal(&mut self) {
+        let frames = self.status.frames();
+        if self.unwritable.is_some() || frames < self.bound_at {
+            return;
+        }
+        self.bound_at = frames + BOUND_EVERY;
+        match self.journal.trim(self.most_bytes) {
+            Ok(0) => {}
+            Ok(gone) => tracing::info!("the journal has reached state.max_mib: the {gone} oldest frames are forgotten"),
+            Err(error) => {
+                tracing::error!("{error}; the journal's size is looked after later");
+                self.journal_failed(&error, FIRST_PAUSE);
             }
         }
     }

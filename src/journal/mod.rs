@@ -1,11 +1,12 @@
 //! What the trap remembers: frames seen, open events, messages not yet acknowledged. One SQLite file, WAL, synced at
-//! each commit, with five doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
+//! each commit that somebody is told of, with five doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
 //! link drains), [`HeadLog`] and [`FeatureStore`] (the acceptor notes and learns). Each has a connection of its own, so that none waits for another's lock
 //! in the program.
 
 mod check;
 mod features;
 mod frames;
+mod growth;
 mod head_log;
 mod in_work;
 mod mend;
@@ -262,7 +263,23 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Database`].
     pub fn note_copy(&mut self, name: &str, stamp: &Stamp, hash: &ContentHash) -> Result<(), JournalError> {
-        self.transaction(|transaction| transaction.note_file(name, stamp, hash))
+        self.lazily(|transaction| transaction.note_file(name, stamp, hash))
+    }
+
+    /// Runs `work` in one transaction that reaches the disk in a while, with the next one that has to be there: for what is
+    /// done again, and nobody is told twice, if the power fails before. Whole or not at all, as every transaction.
+    ///
+    /// # Errors
+    /// As [`Journal::transaction`].
+    pub fn lazily<T>(
+        &mut self,
+        work: impl FnOnce(&mut Transaction) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        let sync = |db: &Connection, how: &str| db.pragma_update(None, "synchronous", how);
+        sync(&self.db, "NORMAL").map_err(|source| self.wrong(source))?;
+        let result = self.transaction(work);
+        sync(&self.db, "FULL").map_err(|source| self.wrong(source))?;
+        result
     }
 
     /// Runs `work` in one transaction: all of it is on disk when this returns, or nothing is.

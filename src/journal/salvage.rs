@@ -1,7 +1,7 @@
 //! Brings over what can still be read of a damaged journal into a new one: the messages that nobody has acknowledged
 //! first, then what keeps frames from being looked at twice.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -70,14 +70,23 @@ const FILES: Table = Table {
 pub(super) fn salvage(damaged: &Path, db: &mut Connection, until: Instant) -> rusqlite::Result<Saved> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let Ok(old) = Connection::open_with_flags(damaged, flags) else { return Ok(Saved::default()) };
-    let (messages, all_messages) = queued(&old, until)?;
+    let (numbers, mut all_messages) = queued(&old, until)?;
     let transaction = db.transaction()?;
-    let count = messages.len();
-    for (place, message) in (1 - count as i64..).zip(messages.into_values()) {
-        let values = std::iter::once(Value::Integer(place)).chain(message);
-        let sql = "INSERT OR IGNORE INTO messages (seq, id, priority, topic, body, state)
-                   VALUES (?1, ?2, ?3, ?4, ?5, 'queued')";
-        transaction.prepare_cached(sql)?.execute(params_from_iter(values))?;
+    let mut messages = 0;
+    let one = "SELECT id, priority, topic, body FROM messages WHERE seq = ?1";
+    for (place, number) in (1 - numbers.len() as i64..).zip(numbers) {
+        let mut taken = 0;
+        rows(&old, one, &[Value::Integer(number)], until, &mut |message| {
+            if readable(&message) {
+                let sql = "INSERT OR IGNORE INTO messages (seq, id, priority, topic, body, state)
+                           VALUES (?1, ?2, ?3, ?4, ?5, 'queued')";
+                let values = std::iter::once(Value::Integer(place)).chain(message);
+                taken += transaction.prepare_cached(sql)?.execute(params_from_iter(values))?;
+            }
+            Ok(())
+        })?;
+        messages += taken;
+        all_messages &= taken == 1;
     }
     transaction.commit()?;
     let known = if all_messages { FRAMES } else { SILENT_FRAMES };
@@ -90,45 +99,29 @@ pub(super) fn salvage(damaged: &Path, db: &mut Connection, until: Instant) -> ru
             frames = copied;
         }
     }
-    Ok(Saved { messages: count, frames, all_messages })
+    Ok(Saved { messages, frames, all_messages })
 }
 
-/// Id, priority, topic and body of the queued messages, by number; and whether that is all of them.
-fn queued(old: &Connection, until: Instant) -> rusqlite::Result<(BTreeMap<i64, Vec<Value>>, bool)> {
-    const COLUMNS: &str = "SELECT seq, id, priority, topic, body, state FROM messages";
-    let mut found = BTreeMap::new();
-    let mut bodies_whole = true;
-    let mut take = |mut values: Vec<Value>| {
-        let (state, seq) = (values.pop(), values.remove(0));
-        if state == Some(Value::Text("queued".into()))
-            && let Value::Integer(seq) = seq
-        {
-            match readable(&values) {
-                true => drop(found.insert(seq, values)),
-                false => bodies_whole = false,
-            }
+/// Numbers of the queued messages, and whether that is all of them.
+fn queued(old: &Connection, until: Instant) -> rusqlite::Result<(BTreeSet<i64>, bool)> {
+    let mut numbers = BTreeSet::new();
+    let mut take = |values: Vec<Value>| {
+        if let [Value::Integer(number)] = values[..] {
+            numbers.insert(number);
         }
         Ok(())
     };
     // By the table, not by an index that may be damaged by itself.
-    let scan = |order: &str| format!("{COLUMNS} NOT INDEXED ORDER BY seq {order}");
-    let mut whole = rows(old, &scan("ASC"), &[], until, &mut take)?;
+    let scan =
+        |order: &str| format!("SELECT seq FROM messages NOT INDEXED WHERE state = 'queued' ORDER BY seq {order}");
+    let whole = rows(old, &scan("ASC"), &[], until, &mut take)?;
     if !whole {
         rows(old, &scan("DESC"), &[], until, &mut take)?;
         // What lies between two damaged pages: its numbers are in the index.
-        let mut numbers = Vec::new();
         let index = "SELECT seq FROM messages INDEXED BY messages_queued WHERE state = 'queued'";
-        rows(old, index, &[], until, &mut |mut values| {
-            numbers.extend(values.pop());
-            Ok(())
-        })?;
-        let one = format!("{COLUMNS} WHERE seq = ?1");
-        for number in numbers {
-            rows(old, &one, &[number], until, &mut take)?;
-        }
+        rows(old, index, &[], until, &mut take)?;
     }
-    whole &= bodies_whole;
-    Ok((found, whole))
+    Ok((numbers, whole))
 }
 
 /// Whether a message is one: SQLite does not notice when bytes within a text have changed.

@@ -10,6 +10,11 @@ use crate::detect::{Event, StoredEvent};
 use crate::frame::ContentHash;
 use crate::watch::Stamp;
 
+/// So many of the latest messages are remembered after they have arrived.
+pub(super) const KEPT: i64 = 10_000;
+/// Older ones go when so many more have come.
+const FORGET_EVERY: i64 = 256;
+
 /// What is remembered of a frame.
 #[derive(Debug, Clone, Default)]
 pub struct FrameRow<'a> {
@@ -190,7 +195,16 @@ impl<'a> Transaction<'a> {
             .and_then(|mut insert| insert.execute(params![seq, id, priority, topic, body]))
             .map_err(|source| self.wrong(source))?;
         self.bound().map_err(|source| self.wrong(source))?;
+        if seq % FORGET_EVERY == 0 {
+            self.forget(seq - KEPT).map_err(|source| self.wrong(source))?;
+        }
         Ok(seq as u64)
+    }
+
+    /// Lets go of messages up to this number that have arrived or were dropped. The latest stay, and with them the count.
+    fn forget(&self, through: i64) -> rusqlite::Result<()> {
+        let sql = "DELETE FROM messages WHERE seq <= ?1 AND state <> 'queued'";
+        self.inner.prepare_cached(sql)?.execute([through]).map(drop)
     }
 
     /// Drops what is over the bound.

@@ -230,3 +230,50 @@ fn the_check_ends_in_its_time_and_says_that_it_did_not_finish() {
     assert_eq!(check(&journal.db, Duration::ZERO).unwrap(), Verdict::Unfinished);
     assert_eq!(check(&journal.db, Duration::from_secs(600)).unwrap(), Verdict::Whole);
 }
+
+#[test]
+fn messages_that_arrived_are_forgotten_in_time_and_those_that_wait_are_not() {
+    use super::transaction::KEPT;
+    let world = World::new();
+    let mut journal = world.open();
+    let sql = "INSERT INTO messages
+               WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+               SELECT i, 'old ' || i, 1, 'detection', iif(i = 7, 'queued', 'acked'), iif(i = 7, x'7b7d', NULL) FROM n";
+    journal.db.execute(sql, [KEPT + 239]).unwrap();
+    journal.transaction(|it| it.queue("new", 3, "detection", |_, seq| json!({ "seq": seq }))).unwrap();
+    let count = |sql: &str| journal.db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count("SELECT count(*) FROM messages"), KEPT + 1);
+    assert_eq!(count("SELECT min(seq) FROM messages"), 7);
+    let totals = journal.outbox().unwrap().totals().unwrap();
+    assert_eq!((totals.queued, totals.acked), (2, KEPT as u64 + 238));
+}
+
+#[test]
+fn a_journal_that_is_too_large_forgets_what_it_noted_first_and_no_message() {
+    let world = World::new();
+    let owed = world.fill(300);
+    let mut journal = world.open();
+    for number in 0..300_u32 {
+        let at = format!("2026-11-28T12:{:02}:{:02}Z", number / 60, number % 60);
+        let sql = "UPDATE frames SET processed_at = ?1 WHERE hash = ?2";
+        journal.db.execute(sql, params![at, hash(number).as_bytes()]).unwrap();
+    }
+    assert_eq!(journal.trim(1 << 30).unwrap(), 0);
+    let pages = |journal: &Journal| -> i64 {
+        let number = |pragma: &str| journal.db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
+        number("page_count") - number("freelist_count")
+    };
+    let bytes = pages(&journal) as u64 * 4096 - 20_000;
+    let gone = journal.trim(bytes).unwrap() as u32;
+    assert!((30..300).contains(&gone), "{gone}");
+    assert!(pages(&journal) as u64 * 4096 <= bytes);
+    for number in 0..300 {
+        assert_eq!(journal.known(&hash(number)).unwrap().is_some(), number >= gone, "{number} of {gone}");
+    }
+    let files: i64 = journal.db.query_row("SELECT count(*) FROM files", [], |row| row.get(0)).unwrap();
+    assert_eq!(files, i64::from(300 - gone));
+    assert_eq!(queued(&journal.outbox().unwrap()), owed);
+    // Nothing is left but messages: it ends.
+    journal.trim(0).unwrap();
+    assert_eq!(queued(&journal.outbox().unwrap()), owed);
+}
