@@ -36,8 +36,11 @@ pub(super) fn check(db: &Connection, bound: Duration) -> rusqlite::Result<Verdic
     let (done, waiting) = channel::<()>();
     thread::scope(|scope| {
         let timer = thread::Builder::new().name("arcticd-check".into()).spawn_scoped(scope, move || {
-            if waiting.recv_timeout(bound) == Err(RecvTimeoutError::Timeout) {
+            let mut wait = bound;
+            while waiting.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                // Between two statements it interrupts nothing.
                 handle.interrupt();
+                wait = Duration::from_millis(10);
             }
         });
         // Without a timer a check could take an hour on a slow card.
@@ -47,15 +50,35 @@ pub(super) fn check(db: &Connection, bound: Duration) -> rusqlite::Result<Verdic
     })
 }
 
+/// Whether a message's body is one: SQLite does not notice when bytes within a value have changed.
+pub(super) fn is_body(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
+}
+
 fn all(db: &Connection) -> rusqlite::Result<Verdict> {
+    let checked = pages(db).and_then(|verdict| if verdict == Verdict::Whole { bodies(db) } else { Ok(verdict) });
+    match checked {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(Verdict::Unfinished),
+        checked => checked,
+    }
+}
+
+fn pages(db: &Connection) -> rusqlite::Result<Verdict> {
     for check in CHECKS {
-        match db.query_row(&format!("PRAGMA {check}"), [], |row| row.get::<_, String>(0)) {
-            Ok(text) if text == "ok" => {}
-            Ok(text) => return Ok(Verdict::Damaged(text.lines().next().unwrap_or_default().to_owned())),
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
-                return Ok(Verdict::Unfinished);
-            }
-            Err(error) => return Err(error),
+        let text: String = db.query_row(&format!("PRAGMA {check}"), [], |row| row.get(0))?;
+        if text != "ok" {
+            return Ok(Verdict::Damaged(text.lines().next().unwrap_or_default().to_owned()));
+        }
+    }
+    Ok(Verdict::Whole)
+}
+
+fn bodies(db: &Connection) -> rusqlite::Result<Verdict> {
+    let mut statement = db.prepare("SELECT seq, body FROM messages WHERE state = 'queued'")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if !is_body(row.get_ref(1)?.as_blob()?) {
+            return Ok(Verdict::Damaged(format!("message {} is no JSON", row.get::<_, i64>(0)?)));
         }
     }
     Ok(Verdict::Whole)

@@ -8,6 +8,8 @@ use std::time::Instant;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params_from_iter};
 
+use super::check::is_body;
+
 /// What was brought over.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Saved {
@@ -124,14 +126,8 @@ fn queued(old: &Connection, until: Instant) -> rusqlite::Result<(BTreeSet<i64>, 
     Ok((numbers, whole))
 }
 
-/// Whether a message is one: SQLite does not notice when bytes within a text have changed.
 fn readable(message: &[Value]) -> bool {
-    match message {
-        [Value::Text(_), Value::Integer(_), Value::Text(_), Value::Blob(body)] => {
-            serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
-        }
-        _ => false,
-    }
+    matches!(message, [Value::Text(_), Value::Integer(_), Value::Text(_), Value::Blob(body)] if is_body(body))
 }
 
 /// Copies a table's rows from both its ends; how many.

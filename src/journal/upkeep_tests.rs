@@ -10,7 +10,7 @@ use super::check::{Verdict, check};
 use super::*;
 use serde_json::json;
 
-const PAGE: usize = 4096;
+const PAGE: usize = 1024;
 
 struct World {
     directory: tempfile::TempDir,
@@ -75,7 +75,7 @@ fn queued(outbox: &Outbox) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn whatever_page_is_damaged_a_journal_opens_and_each_alert_is_kept_or_looked_at_again() {
-    const FRAMES: u32 = 150;
+    const FRAMES: u32 = 60;
     let master = World::new();
     let owed = master.fill(FRAMES);
     let pages = fs::metadata(master.file("")).unwrap().len() as usize / PAGE;
@@ -90,7 +90,7 @@ fn whatever_page_is_damaged_a_journal_opens_and_each_alert_is_kept_or_looked_at_
                     0 => page.fill(0),
                     1 => page[..64].reverse(),
                     // A sector that was not written.
-                    _ => page[PAGE / 2..PAGE / 2 + 512].fill(0xFF),
+                    _ => page[PAGE / 2..].fill(0xFF),
                 }
             });
             let journal = world.open();
@@ -263,10 +263,10 @@ fn a_journal_that_is_too_large_forgets_what_it_noted_first_and_no_message() {
         let number = |pragma: &str| journal.db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
         number("page_count") - number("freelist_count")
     };
-    let bytes = pages(&journal) as u64 * 4096 - 20_000;
+    let bytes = pages(&journal) as u64 * PAGE as u64 - 20_000;
     let gone = journal.trim(bytes).unwrap() as u32;
     assert!((30..300).contains(&gone), "{gone}");
-    assert!(pages(&journal) as u64 * 4096 <= bytes);
+    assert!(pages(&journal) as u64 * PAGE as u64 <= bytes);
     for number in 0..300 {
         assert_eq!(journal.known(&hash(number)).unwrap().is_some(), number >= gone, "{number} of {gone}");
     }

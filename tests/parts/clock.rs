@@ -34,8 +34,12 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// None where there is no C compiler; the daemon could not have been built then.
+    /// None in an emulator, and where there is no C compiler.
     pub fn of(world: World) -> Option<(Self, World)> {
+        if std::env::var_os("ARCTICD_TEST_RUNNER").is_some() {
+            super::skip("another clock", "the library is for this machine, not for the emulated one");
+            return None;
+        }
         let (source, library, file) = (world.path("clock.c"), world.path("clock.so"), world.path("clock"));
         fs::write(&source, SOURCE).unwrap();
         let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status();
