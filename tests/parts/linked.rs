@@ -138,7 +138,9 @@ impl Trap {
     pub fn queue(&mut self, ids: std::ops::Range<u64>, priority: u8) {
         for id in ids {
             let body = |_: &str, seq: u64| json!({ "id": id, "seq": seq });
-            self.journal.transaction(|transaction| transaction.queue(&id.to_string(), priority, "detection", body)).unwrap();
+            self.journal
+                .transaction(|transaction| transaction.queue(&id.to_string(), priority, "detection", body))
+                .unwrap();
             self.filled.notify_one();
         }
     }
