@@ -166,6 +166,22 @@ fn a_window_stays_open_while_a_slow_piece_is_on_its_way() {
 }
 
 #[test]
+fn nobody_keeps_a_window_open_beyond_its_time_and_what_was_not_taken_comes_again() {
+    let Some(broker) = mosquitto() else { return };
+    let subscriber = listen(broker.port());
+    retain(broker.port(), &topic(Content::Offer), "an offer");
+    let mut trap = Trap::new(broker.port());
+    trap.power = Power { uplink_for_s: 1, ..windows(5, UplinkAlerts::NextWindow) };
+    let trap = trap.start();
+    // Taken and never acknowledged, as by an acceptor that has no room for it.
+    trap.arrival();
+    wait_asleep(&subscriber, 1);
+    assert_eq!(trap.arrival().payload.as_deref(), Ok(&b"an offer"[..]));
+    assert!(trap.connections() >= 2);
+    assert_clean(&subscriber);
+}
+
+#[test]
 fn a_window_without_a_broker_ends_and_a_later_one_finds_it() {
     if !Mosquitto::available() {
         return skip("uplink windows", "mosquitto is not installed");
