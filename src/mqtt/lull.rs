@@ -28,6 +28,7 @@ impl Lull {
     pub(super) fn stir(&mut self, now: Instant) {
         self.stirred = now;
         self.asked = false;
+        self.over = false;
     }
 
     /// When to ask; none: it was asked.
@@ -49,7 +50,7 @@ impl Lull {
 
     /// Whether all is said.
     pub(super) fn is_over(&self) -> bool {
-        self.over && self.asked
+        self.over
     }
 }
 
@@ -83,6 +84,8 @@ mod tests {
         assert!(lull.is_over());
         lull.stir(now + 2 * QUIET);
         assert!(!lull.is_over());
+        lull.asked();
+        assert!(!lull.is_over(), "the answer to this one is still to come");
     }
 
     #[test]
