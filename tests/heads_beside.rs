@@ -99,17 +99,9 @@ fn a_power_cut_while_a_later_head_is_awaited_loses_neither() {
     }
     let maker = Maker::new().unwrap();
     let later = large(&maker, 6);
-    for point in [
-        "before offered",
-        "after offered",
-        "before receiving",
-        "after receiving",
-        "piece written",
-        "bundle written",
-        "before verified",
-        "after verified",
-        "after staged",
-    ] {
+    for point in
+        ["after offered", "after receiving", "piece written", "bundle written", "before verified", "after verified"]
+    {
         println!("power cut {point}");
         let broker = Broker::any().unwrap();
         let subscriber = listen(broker.port());
@@ -216,4 +208,33 @@ fn the_scientists_command_follows_a_head_that_is_awaited_beside_another() {
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.code() == Some(1) && said.contains("a later head is on its way"), "{said}");
+}
+
+#[test]
+fn a_head_that_finds_no_room_on_the_disk_says_so_and_comes_in_when_there_is_some() {
+    if !cfg!(debug_assertions) {
+        return skip("a disk without room", "a release has no fault points");
+    }
+    let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
+    let subscriber = listen(broker.port());
+    let world = trusting(&maker, &broker, 1_000).env("ARCTICD_FAULT", "no room");
+    let mut daemon = start_online(&world, &subscriber);
+    let (first, later) = (large(&maker, 5), large(&maker, 6));
+    let no_room = |offer: &Option<OfferReport>, sequence| {
+        let reason = offer.as_ref().and_then(|offer| offer.reason.as_deref());
+        is(offer, sequence, Step::Offered) && reason.is_some_and(|reason| reason.contains("MiB free"))
+    };
+    offer(&subscriber, &first);
+    wait_report(&subscriber, 0, |report| no_room(&report.offer, 5));
+    assert_eq!(daemon.terminate().unwrap(), 0);
+    let world = world.env("ARCTICD_FAULT", "");
+    let mut daemon = start_online(&world, &subscriber);
+    pieces(&subscriber, &first, all(&first));
+    wait_step(&subscriber, 5, Step::Trial);
+    assert_eq!(daemon.terminate().unwrap(), 0);
+    // Beside one that is tried.
+    let world = world.env("ARCTICD_FAULT", "no room");
+    let _daemon = start_online(&world, &subscriber);
+    offer(&subscriber, &later);
+    wait_report(&subscriber, 0, |report| is(&report.offer, 5, Step::Trial) && no_room(&report.next, 6));
 }

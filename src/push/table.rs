@@ -234,7 +234,7 @@ mod tests {
         assert!(text[2].contains("rejected") && text[2].ends_with("a canary differs"), "{text:?}");
         assert!(text[3].contains("waiting") && text[3].contains("has arctic 1, sequence 4, reported 2026"), "{text:?}");
         assert_eq!(text[1].find("12 of"), text[0].find("1 of"));
-        assert_eq!(summary(&lines(&fleet, &parcel)), "4 traps: 1 receiving, 1 trial, 1 rejected, 1 waiting");
+        assert_eq!(summary(&lines(&fleet, &parcel)), "5 traps: 2 receiving, 1 trial, 1 rejected, 1 waiting");
     }
 
     #[test]
