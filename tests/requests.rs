@@ -361,4 +361,11 @@ fn the_command_asks_signs_and_waits_for_the_answers() {
     std::fs::write(&table, format!("{one} polar_bear\n")).unwrap();
     let (code, _, said) = ask(&["labels", table.to_str().unwrap(), "--trap", "test", "--sequence", "1"]);
     assert!(code == Some(1) && said.contains("not above 1"), "{said}");
+    // Nor does it wait in vain for a trap that does not trust the key.
+    let stranger = world.path("you");
+    let made = world.command(BIN).args(["head", "new-key", "--no-password"]).arg(&stranger).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    std::fs::copy(stranger.with_extension("key"), key.with_extension("key")).unwrap();
+    let (code, _, said) = ask(&["refit", "--trap", "test", "--wait", "100"]);
+    assert!(code == Some(1) && said.contains("test: refused") && said.contains("not trusted"), "{said}");
 }

@@ -14,13 +14,15 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::arrive::{Fared, Receiving};
+use super::arrive::Fared;
+use super::aside::Aside;
 use super::fault;
 use super::inbox::{Answer, Arrival, Control, Input, NewAlerts, Order, Request};
 use super::judges::{Candidate, Judge, Seat};
+use super::pieces::Receiving;
 use super::proof::Trap;
 use super::record::{Offered, Record};
-use super::report::{HeadFacts, OfferReport, Refusals, Report, Step, TrialReport, ranges};
+use super::report::{Decided, HeadFacts, OfferReport, Refusals, Report, Step, TrialReport, ranges};
 use super::store::Store;
 use super::topics::{Content, Doors};
 use super::trial::Bounds;
@@ -99,6 +101,7 @@ pub struct Acceptor {
     pub(super) status: Arc<Status>,
     pub(super) orders: UnboundedSender<Order>,
     pub(super) receiving: Option<Receiving>,
+    pub(super) aside: Aside,
     pub(super) refused: Refusals,
     // How many of them were told.
     refused_told: u64,
@@ -147,6 +150,7 @@ impl Acceptor {
             status,
             orders,
             receiving: None,
+            aside: Aside::default(),
             refused: Refusals::default(),
             refused_told: 0,
             by_hand: BTreeMap::new(),
@@ -235,7 +239,7 @@ impl Acceptor {
     }
 
     fn look_after(&mut self) {
-        if self.refused.count > self.refused_told {
+        if self.aside.look_after() || self.refused.count > self.refused_told {
             self.publish();
         }
         self.revoke();
@@ -297,16 +301,22 @@ impl Acceptor {
 
     /// As [`Acceptor::change`], without telling the broker yet.
     pub(super) fn put(&mut self, step: Step, change: impl FnOnce(&mut Record)) -> Result<()> {
+        self.save(step, change)?;
+        if let Some(offer) = &self.record.offer {
+            let (facts, reason) = (offer.head.clone(), offer.reason.clone());
+            self.told(step, &facts, reason.as_deref());
+        }
+        Ok(())
+    }
+
+    /// As [`Acceptor::put`], without telling anybody.
+    pub(super) fn save(&mut self, step: Step, change: impl FnOnce(&mut Record)) -> Result<()> {
         let mut changed = self.record.clone();
         change(&mut changed);
         fault::point(&format!("before {step}"));
         self.store.save(&changed)?;
         self.record = changed;
         fault::point(&format!("after {step}"));
-        if let Some(offer) = &self.record.offer {
-            let (facts, reason) = (offer.head.clone(), offer.reason.clone());
-            self.told(step, &facts, reason.as_deref());
-        }
         Ok(())
     }
 
@@ -321,6 +331,7 @@ impl Acceptor {
         self.take_seats();
         let ended = self.change(step, |record| record.end_offer(step, Some(reason.to_owned())));
         self.unsubscribe();
+        self.go_on();
         ended
     }
 
@@ -371,22 +382,31 @@ impl Acceptor {
         let record = &self.record;
         let configured = || self.configured.facts.clone();
         let tell = |offer: &Offered| {
-            let have = self.receiving.as_ref().map(|receiving| receiving.have.as_slice()).unwrap_or_default();
+            let receiving = self.receiving.as_ref().filter(|receiving| receiving.id == offer.id);
+            let have = receiving.map(|receiving| receiving.have.as_slice()).unwrap_or_default();
             let missing = (0u32..).zip(have).filter(|(_, have)| !**have).map(|(piece, _)| piece);
             let tried = offer.step == Step::Trial || offer.trial.frames > 0;
             OfferReport {
                 head: offer.head.clone(),
                 state: offer.step,
                 reason: offer.reason.clone(),
-                received: match offer.step {
-                    Step::Offered | Step::Receiving => have.iter().filter(|have| **have).count() as u32,
-                    _ => offer.pieces,
+                received: if offer.step.awaits_pieces() {
+                    have.iter().filter(|have| **have).count() as u32
+                } else {
+                    offer.pieces
                 },
                 pieces: offer.pieces,
                 missing: ranges(missing, MISSING),
                 trial: tried.then(|| TrialReport { of: self.settings.trial_frames, ..offer.trial.clone() }),
             }
         };
+        let (mut offer, mut next) = (record.offer.as_ref().map(tell), record.next.as_ref().map(tell));
+        // One that finds no room, where there is none under way that would be hidden.
+        if record.under_way().is_none() {
+            offer = self.aside.waiting().or(offer);
+        } else if next.is_none() {
+            next = self.aside.waiting();
+        }
         Report {
             schema: 1,
             trap: self.trap.name.clone(),
@@ -399,11 +419,20 @@ impl Acceptor {
             previous: record.active.as_ref().map(|_| record.previous.clone().unwrap_or_else(configured)),
             floor: record.floor,
             ceiling: record.floor.saturating_add(self.trap.max_jump),
-            offer: record.offer.as_ref().map(tell),
-            decided: record.decided.iter().rev().take(TOLD).rev().cloned().collect(),
+            offer,
+            next,
+            decided: self.decided(),
             refused: self.refused.clone(),
             local: self.local(),
         }
+    }
+
+    /// Those that were refused at the door come first, and leave room for the others.
+    fn decided(&self) -> Vec<Decided> {
+        let others = &self.record.decided;
+        let refused = self.aside.refused(TOLD - others.len().min(TOLD / 2)).count();
+        let others = others.iter().skip(others.len().saturating_sub(TOLD - refused));
+        self.aside.refused(refused).chain(others).cloned().collect()
     }
 
     pub(super) fn bounds(&self) -> Bounds {

@@ -46,6 +46,9 @@ fn text(report: &Report, history: &[HeadEntry]) -> String {
     if let Some(offered) = report.offer.as_ref().filter(|offered| offered.head.id != report.active.id) {
         lines.push(format!("offered   {}", offer(offered)));
     }
+    if let Some(next) = &report.next {
+        lines.push(format!("next      {}", offer(next)));
+    }
     lines.push(format!("floor     sequence {}: this and lower ones are not taken", report.floor));
     if let Some(last) = &report.refused.last {
         lines.push(format!("refused   {} unproven messages since the start, the last: {last}", report.refused.count));

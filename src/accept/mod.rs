@@ -11,6 +11,7 @@
 
 mod acceptor;
 mod arrive;
+mod aside;
 pub mod ask;
 mod asked;
 pub mod command;
@@ -21,6 +22,7 @@ pub mod fault;
 mod inbox;
 pub mod judges;
 mod offer;
+mod pieces;
 mod proof;
 mod record;
 mod refit;
