@@ -130,9 +130,8 @@ impl Acceptor {
             }
             // Verified, but not kept any more: back to the pieces if there are any, else it comes again.
             Step::Verified if offer.pieces > 0 => {
-                if self.step(Step::Receiving, None).is_ok() {
-                    self.resume_pieces();
-                }
+                let Ok(()) = self.step(Step::Receiving, None) else { return };
+                self.resume_pieces();
             }
             Step::Verified => {
                 self.record.offer = None;
