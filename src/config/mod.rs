@@ -28,10 +28,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use broker::{Broker, BrokerError};
+pub use check::allows;
 pub use env::environment;
 pub use error::{ConfigError, Place, Problem};
 pub use load::{DEFAULT_PATH, Loaded, Source, from_text, load};
 pub use schema::{schema, schema_text};
+pub(crate) use secret::kept_from_all;
 pub use secret::{Secret, SecretError};
 
 /// The whole configuration of one trap.

@@ -6,6 +6,8 @@ use crate::terminal;
 
 /// Longest text of a trap that is shown, in characters.
 const LONGEST: usize = 160;
+/// The state of a trap that has said nothing of the head yet.
+pub const WAITING: &str = "waiting";
 
 /// One trap.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +66,7 @@ pub fn prospects(fleet: &Fleet, parcel: &Parcel) -> Vec<Line> {
 fn state(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Unheard => "unheard",
-        Verdict::Silent => "waiting",
+        Verdict::Silent => WAITING,
         Verdict::Foreseen(_) => "refuses",
         Verdict::Unproven(_) => "refused",
         Verdict::Superseded => Step::Superseded.name(),
