@@ -167,7 +167,11 @@ pub fn ask(state: &Path, request: &Request) -> Result<Answer> {
     stream.set_read_timeout(Some(patience))?;
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
-    stream.write_all(&text).context("the daemon does not listen")?;
+    // One that has sent us away already has said why.
+    stream
+        .write_all(&text)
+        .or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+        .context("the daemon does not listen")?;
     let mut line = Vec::new();
     let left = || anyhow!("the daemon ended the connection without an answer; its log may say why");
     match BufReader::new(stream.take(MAX_ANSWER)).read_until(b'\n', &mut line) {
