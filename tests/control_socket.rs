@@ -12,6 +12,7 @@ use parts::{BIN, PATIENCE, listen, start_online};
 use testkit::broker::Broker;
 use testkit::daemon::World;
 use testkit::head::signed::Maker;
+use testkit::wait_until;
 
 fn list(world: &World) -> Output {
     let config = world.write_config().unwrap();
@@ -19,7 +20,9 @@ fn list(world: &World) -> Output {
 }
 
 fn connect(world: &World) -> UnixStream {
-    let stream = UnixStream::connect(world.state().join("control.sock")).unwrap();
+    let place = world.state().join("control.sock");
+    // It is there shortly after the broker heard of the daemon.
+    let stream = wait_until(PATIENCE, || UnixStream::connect(&place).ok()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
@@ -58,9 +61,12 @@ fn a_daemon_that_gives_no_answer_is_told_of_in_words() {
     let world = parts::world();
     std::fs::create_dir_all(world.state()).unwrap();
     let listener = UnixListener::bind(world.state().join("control.sock")).unwrap();
-    let deaf = std::thread::spawn(move || drop(listener.accept().unwrap()));
+    let deaf = std::thread::spawn(move || {
+        let mut question = [0; 64];
+        listener.accept().unwrap().0.read(&mut question).unwrap()
+    });
     let asked = list(&world);
-    deaf.join().unwrap();
+    assert!(deaf.join().unwrap() > 0);
     let said = String::from_utf8_lossy(&asked.stderr);
     assert!(asked.status.code() == Some(1) && said.contains("without an answer"), "{said}");
 }

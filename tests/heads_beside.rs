@@ -4,10 +4,11 @@
 
 mod parts;
 
-use arcticd::accept::{OfferReport, Report, Step};
+use arcticd::accept::ask::What;
+use arcticd::accept::{Ask, Content, Kind, OfferReport, Report, Step};
 use arcticd::heads::Bundle;
 use parts::acceptor::Trap;
-use parts::heads::{blind, empty_frames, good, offer, pieces, reports, set, trusting, wait_report, wait_step};
+use parts::heads::{blind, empty_frames, good, offer, pieces, reports, set, topic, trusting, wait_report, wait_step};
 use parts::{BIN, PATIENCE, listen, skip, start_online};
 use testkit::broker::Broker;
 use testkit::head::signed::{self, Maker, Mind};
@@ -237,4 +238,35 @@ fn a_head_that_finds_no_room_on_the_disk_says_so_and_comes_in_when_there_is_some
     let _daemon = start_online(&world, &subscriber);
     offer(&subscriber, &later);
     wait_report(&subscriber, 0, |report| is(&report.offer, 5, Step::Trial) && no_room(&report.next, 6));
+}
+
+#[test]
+fn an_awaited_head_that_is_forgotten_or_whose_key_was_taken_away_leaves_the_trial_alone() {
+    let (maker, other, broker) = (Maker::new().unwrap(), Maker::new().unwrap(), Broker::any().unwrap());
+    let subscriber = listen(broker.port());
+    let world = trusting(&maker, &broker, 1_000);
+    let key = other.trust_in(&world.path("keys")).unwrap();
+    let mut daemon = start_online(&world, &subscriber);
+    set(&subscriber, &maker.head(&good(), 5, |_| {}).unwrap());
+    wait_step(&subscriber, 5, Step::Trial);
+    let bad = large(&maker, 6);
+    offer(&subscriber, &bad);
+    wait_beside(&subscriber, 0, 5, 6, 0);
+    let what = What::Forget(vec![signed::offer(&bad).unwrap().id()]);
+    let ask = maker.ask(&Ask { audience: Vec::new(), sequence: 1, what }).unwrap();
+    subscriber.publish(&topic(Content::Ask(Kind::Forget)), false, &ask).unwrap();
+    let alone = |report: &Report| is(&report.offer, 5, Step::Trial) && report.next.is_none();
+    let gone = |report: &Report| report.decided.iter().any(|it| (it.sequence, it.state) == (6, Step::Rejected));
+    wait_report(&subscriber, 0, |report| alone(report) && gone(report));
+
+    offer(&subscriber, &large(&other, 7));
+    wait_beside(&subscriber, 0, 5, 7, 0);
+    assert_eq!(daemon.terminate().unwrap(), 0);
+    std::fs::remove_file(key).unwrap();
+    let since = subscriber.messages().len();
+    let _daemon = start_online(&world, &subscriber);
+    wait_report(&subscriber, since, alone);
+    // What is retained comes again, and is a stranger's now.
+    let report = wait_report(&subscriber, since, |report| report.refused.count >= 1);
+    assert!(alone(&report) && report.refused.last.as_ref().unwrap().contains("not trusted"), "{report:?}");
 }

@@ -61,7 +61,7 @@ fn a_head_that_panics_on_a_frame_is_sent_back_and_the_daemon_lives() {
     }
     let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
     let subscriber = listen(broker.port());
-    let world = trusting(&maker, &broker, 50)
+    let world = trusting(&maker, &broker, 1)
         .set_raw("alerts.thresholds", "{ polar_bear = 0.1 }")
         .env("ARCTICD_FAULT", "panic in demo-scenes 1.5");
     let mut daemon = start_online(&world, &subscriber);

@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::inbox::{Answer, Control, Input, Request};
 
@@ -167,11 +167,17 @@ pub fn ask(state: &Path, request: &Request) -> Result<Answer> {
     stream.set_read_timeout(Some(patience))?;
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
-    stream.write_all(&text).context("the daemon does not listen")?;
+    // One that has sent us away already has said why.
+    stream
+        .write_all(&text)
+        .or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+        .context("the daemon does not listen")?;
     let mut line = Vec::new();
+    let left = || anyhow!("the daemon ended the connection without an answer; its log may say why");
     match BufReader::new(stream.take(MAX_ANSWER)).read_until(b'\n', &mut line) {
-        Ok(0) => bail!("the daemon closed the connection without an answer; its log may say why"),
+        Ok(0) => return Err(left()),
         Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(left()),
         Err(error) if is_too_late(&error) => {
             bail!("the daemon has not answered within {} s; is it stopped, or very busy?", patience.as_secs())
         }

@@ -29,6 +29,7 @@ mod refit;
 mod report;
 mod service;
 mod store;
+mod tell;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod topics;
