@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime};
 use arcticd::detection::Detection;
 use arcticd::frame::ContentHash;
 use parts::{
-    BIN, PATIENCE, bear, detections, every_frame, frames, listen, start_online, wait_detections, wait_frames, wait_health,
+    BIN, PATIENCE, bear, detections, every_frame, frames, listen, start_online, wait_detections, wait_frames,
+    wait_health,
 };
 use testkit::broker::Broker;
 use testkit::scenes::Scene;
