@@ -2,15 +2,19 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::block_in_place;
+use tokio::time::sleep;
 
 use crate::health::Status;
-use crate::journal::Outbox;
+use crate::journal::{JournalError, Outbox};
 
 /// Messages taken from the outbox at once.
 const BATCH: usize = 100;
+/// How long a journal that can't be written is left alone: a full disk has to be emptied by somebody.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Prints the outbox.
 pub struct Console {
@@ -29,17 +33,30 @@ impl Console {
     /// Prints until `stop` turns true, then what is left.
     ///
     /// # Errors
-    /// The reader is gone, or the journal fails; what was not printed stays queued.
+    /// The reader is gone; what was not printed stays queued. So it does while the journal fails, and is printed later: what
+    /// was printed but could not be noted comes once more.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
         loop {
             // Read before printing: what is queued after this wakes the loop again or is printed by the last round.
             let last_round = *stop.borrow();
-            block_in_place(|| self.print())?;
+            let printed = block_in_place(|| self.print());
+            let failed = match printed {
+                Ok(()) => None,
+                Err(error) => Some(error.downcast::<JournalError>()?),
+            };
+            if let Some(error) = &failed {
+                tracing::error!("{error}; alerts are printed once it can be written again");
+                if error.is_damage() {
+                    self.status.journal_is_damaged(error.to_string());
+                }
+            }
+            self.status.warn("outbox", failed.as_ref().map(ToString::to_string));
             if last_round {
                 return Ok(());
             }
             tokio::select! {
-                () = self.outbox_filled.notified() => {}
+                () = self.outbox_filled.notified(), if failed.is_none() => {}
+                () = sleep(AGAIN), if failed.is_some() => {}
                 _ = stop.changed() => {}
             }
         }

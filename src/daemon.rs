@@ -17,7 +17,7 @@ use crate::config::{Alerts, Config, WatchMode};
 use crate::console::Console;
 use crate::detect::RulesError;
 use crate::health::{self, Status};
-use crate::journal::{InWork, Journal, Outbox};
+use crate::journal::{InWork, Journal, JournalError, Outbox, distrust};
 use crate::memory::limits;
 use crate::model::HeadBackbone;
 use crate::model::source::{self, Origin};
@@ -54,6 +54,24 @@ impl From<OptionsError> for DaemonError {
 /// # Errors
 /// [`DaemonError`]. One bad frame, a missing capture directory or an absent broker are none.
 pub async fn run(
+    config: Config,
+    stop: impl Future<Output = ()>,
+    manager: Manager,
+    reload: Reload,
+) -> Result<(), DaemonError> {
+    let state = config.state.directory.clone();
+    let ended = live(config, stop, manager, reload).await;
+    if let Err(DaemonError::Failed(error)) = &ended
+        && let Some(damage) =
+            error.chain().find_map(|cause| cause.downcast_ref().filter(|it: &&JournalError| it.is_damage()))
+        && let Err(unwritten) = distrust(&state, &damage.to_string())
+    {
+        tracing::warn!("{unwritten}; the next start has only its own check to find the damage");
+    }
+    ended
+}
+
+async fn live(
     mut config: Config,
     stop: impl Future<Output = ()>,
     manager: Manager,
@@ -134,6 +152,7 @@ pub async fn run(
             .map_err(anyhow::Error::new)?
             .observed_by(observer)
             .keeping_features(config.heads.keep_features)
+            .bounding_journal(config.state.max_mib.saturating_mul(1 << 20))
             .watched_by(Watchdog::new(manager, vec![watch_pulse.clone(), link_pulse]))
             .deferring(&config.power)
             .taking(new_alerts);
@@ -170,6 +189,10 @@ pub async fn run(
                 if ready {
                     manager.ready();
                 }
+            }
+            text = status.journal_damage() => {
+                let file = config.state.directory.join("journal.sqlite");
+                break Some(anyhow::Error::new(JournalError::Damaged { file, text }).context("the next start replaces it"));
             }
             _ = pipeline_ended.changed() => break Some(anyhow!("the pipeline ended by itself; the log says why")),
             ended = &mut sending => break Some(match ended {

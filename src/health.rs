@@ -23,10 +23,12 @@ pub struct Status {
     board: Board,
     inner: Mutex<Inner>,
     changed: Notify,
+    damage: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
+    damage: Option<String>,
     head: String,
     link: Link,
     // Until when it is asleep, as a person reads it.
@@ -134,6 +136,7 @@ impl Status {
             board: Board::new(&Power::default()),
             inner: Mutex::new(Inner { head: head.to_owned(), ..Inner::default() }),
             changed: Notify::new(),
+            damage: Notify::new(),
         }
     }
 
@@ -148,9 +151,31 @@ impl Status {
         self.changed.notified().await;
     }
 
+    /// Notes that the journal was found damaged, in the error's words.
+    pub fn journal_is_damaged(&self, text: String) {
+        self.lock().damage.get_or_insert(text);
+        self.damage.notify_one();
+    }
+
+    /// Resolves with those words once the journal was found damaged; for one listener.
+    pub async fn journal_damage(&self) -> String {
+        loop {
+            let found = self.lock().damage.clone();
+            match found {
+                Some(text) => return text,
+                None => self.damage.notified().await,
+            }
+        }
+    }
+
     /// Changes the counters.
     pub fn count(&self, change: impl FnOnce(&mut Counters)) {
         change(&mut self.lock().counters);
+    }
+
+    /// Files read since the daemon started.
+    pub fn frames(&self) -> u64 {
+        self.lock().counters.frames
     }
 
     /// Notes that a file was read.

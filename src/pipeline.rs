@@ -29,6 +29,22 @@ use crate::watch::{Candidate, Queue};
 /// Topic of detections and event summaries.
 const TOPIC: &str = "detection";
 
+/// How long the journal is left alone when it can't be written; doubled each time, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// No frame waits much longer than this for a disk that has room again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Frames between two looks at the journal's size: at 1 KiB each far less than the bound is off.
+const BOUND_EVERY: u64 = 1024;
+
+/// The journal can't be written.
+#[derive(Clone, Copy)]
+struct Unwritable {
+    pause: Duration,
+    // When it is tried again.
+    again: Instant,
+}
+
 /// Everything the worker needs.
 pub struct Pipeline {
     classifier: Classifier,
@@ -47,6 +63,10 @@ pub struct Pipeline {
     deferral: Deferral,
     // What alerts and where the trap stands, configured anew.
     new_alerts: Option<Receiver<Alerts>>,
+    unwritable: Option<Unwritable>,
+    // The journal's size, and the count of frames at which it is looked after again.
+    most_bytes: u64,
+    bound_at: u64,
     // When each open event last took a frame, on the monotonic clock: wall clocks jump.
     active: HashMap<String, Instant>,
 }
@@ -82,6 +102,9 @@ impl Pipeline {
             watchdog: Watchdog::off(),
             deferral: Deferral::new(&Power { defer_s: 0, ..Power::default() }),
             new_alerts: None,
+            unwritable: None,
+            most_bytes: u64::MAX,
+            bound_at: 0,
             active,
         })
     }
@@ -95,6 +118,11 @@ impl Pipeline {
     pub fn keeping_features(mut self, frames: u64) -> Self {
         self.classifier.give_features(frames > 0);
         Self { keep_features: frames, ..self }
+    }
+
+    /// Keeps the journal at most so large.
+    pub fn bounding_journal(self, bytes: u64) -> Self {
+        Self { most_bytes: bytes, ..self }
     }
 
     /// Feeds this watchdog.
@@ -128,11 +156,15 @@ impl Pipeline {
             let (live, waiting) = self.queue.len();
             self.status.backlog(live, waiting);
             self.close_idle_events();
+            self.bound_the_journal();
         }
     }
 
     /// The next frame, unless none comes before something else is to be done.
     fn next(&mut self) -> Option<Candidate> {
+        if !self.can_write() {
+            return None;
+        }
         let pause = self.until_next_close().min(self.watchdog.until_due());
         if !self.queue.wait(pause, |live, older| live + older > 0) {
             self.deferral.rest();
@@ -150,6 +182,38 @@ impl Pipeline {
         // One that has just arrived may go before those that wait.
         self.queue.wait(hold.min(self.watchdog.until_due()), |now_live, _| live == 0 && now_live > 0);
         None
+    }
+
+    /// Whether frames can be marked done; waits for a while if not. What a frame says has no place then, so none is looked
+    /// at: the disk is full, or became read-only, and looking would only use up the battery.
+    fn can_write(&mut self) -> bool {
+        let Some(Unwritable { pause, again }) = self.unwritable else { return true };
+        let left = again.saturating_duration_since(Instant::now()).min(self.watchdog.until_due());
+        // Nothing but the end of the wait, or a stop, ends it.
+        self.queue.wait(left, |_, _| false);
+        if self.queue.is_closed() || Instant::now() < again {
+            return false;
+        }
+        match self.journal.try_writing() {
+            Ok(()) => {
+                tracing::info!("the journal can be written again");
+                self.status.warn("pipeline", None);
+                self.unwritable = None;
+                true
+            }
+            Err(error) => {
+                self.journal_failed(&error, pause * 2);
+                false
+            }
+        }
+    }
+
+    fn journal_failed(&mut self, error: &JournalError, pause: Duration) {
+        if error.is_damage() {
+            self.status.journal_is_damaged(error.to_string());
+        }
+        let pause = pause.clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        self.unwritable = Some(Unwritable { pause, again: Instant::now() + pause });
     }
 
     fn take_up_alerts(&mut self) {
@@ -183,6 +247,9 @@ impl Pipeline {
             Err(error) => {
                 tracing::error!(frame = candidate.name, "{error:#}; the frame stays and is tried again");
                 self.status.warn("pipeline", Some(format!("{}: {error:#}", candidate.name)));
+                if let Some(error) = error.downcast_ref() {
+                    self.journal_failed(error, FIRST_PAUSE);
+                }
             }
         }
         if let Some(observation) = observation {
@@ -258,7 +325,7 @@ impl Pipeline {
             processed_at: &rfc3339(now),
             ..FrameRow::default()
         };
-        self.journal.transaction(|transaction| {
+        self.journal.lazily(|transaction| {
             transaction.put_frame(&file.hash, &row)?;
             transaction.note_file(name, &file.stamp, &file.hash)
         })?;
@@ -289,14 +356,16 @@ impl Pipeline {
             novel: classified.scores.novel,
             margin: classified.margin(),
         });
-        let told = self.journal.transaction(|transaction| {
+        let work = |transaction: &mut Transaction| {
             transaction.put_frame(&file.hash, &row)?;
             transaction.note_file(&candidate.name, &file.stamp, &file.hash)?;
             if let Some(kept) = &kept {
                 transaction.keep_features(&file.hash, kept, most)?;
             }
             if verdict.alert { alert(transaction, &classified, alerts).map(Some) } else { Ok(None) }
-        })?;
+        };
+        // Each sync wears the flash, and takes longer than a small network: only an alert is worth one.
+        let told = if verdict.alert { self.journal.transaction(work) } else { self.journal.lazily(work) }?;
         self.status.classified();
         self.status.count(|counters| {
             counters.classified += 1;
@@ -339,7 +408,7 @@ impl Pipeline {
     fn close_idle_events(&mut self) {
         let gap = Duration::from_secs(self.alerts.gap_s);
         // Frames still waiting may belong to an open event.
-        if self.active.is_empty() || !self.queue.is_empty() {
+        if self.active.is_empty() || !self.queue.is_empty() || self.unwritable.is_some() {
             return;
         }
         let idle: Vec<String> =
@@ -357,8 +426,28 @@ impl Pipeline {
                 }
                 Err(error) => {
                     tracing::error!(event = id, "{error:#}; the event stays open and is closed later");
+                    if let Some(error) = error.downcast_ref() {
+                        self.journal_failed(error, FIRST_PAUSE);
+                    }
                     self.active.insert(id, Instant::now());
                 }
+            }
+        }
+    }
+
+    /// Now and then: it takes one question, unless something has to go.
+    fn bound_the_journal(&mut self) {
+        let frames = self.status.frames();
+        if self.unwritable.is_some() || frames < self.bound_at {
+            return;
+        }
+        self.bound_at = frames + BOUND_EVERY;
+        match self.journal.trim(self.most_bytes) {
+            Ok(0) => {}
+            Ok(gone) => tracing::info!("the journal has reached state.max_mib: the {gone} oldest frames are forgotten"),
+            Err(error) => {
+                tracing::error!("{error}; the journal's size is looked after later");
+                self.journal_failed(&error, FIRST_PAUSE);
             }
         }
     }

@@ -105,6 +105,10 @@ pub struct State {
     /// Directory of the journal: frames seen, open events, alerts not yet acknowledged. Must survive a reboot.
     #[schemars(length(min = 1))]
     pub directory: PathBuf,
+    /// Most MiB that the journal may hold (16 to 65,536); the frames and events noted first are forgotten then. A frame takes
+    /// about 0.3 KiB, and 1.5 more with its features. A forgotten frame that comes again is new.
+    #[schemars(range(min = 16, max = 65_536))]
+    pub max_mib: u64,
 }
 
 /// Which networks look at a frame.
@@ -376,7 +380,7 @@ impl Default for Capture {
 
 impl Default for State {
     fn default() -> Self {
-        Self { directory: "./arcticd-state".into() }
+        Self { directory: "./arcticd-state".into(), max_mib: 512 }
     }
 }
 

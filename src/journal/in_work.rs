@@ -1,7 +1,9 @@
 //! Which frame is being looked at: after a death that no `catch_unwind` stops (an allocation that aborts, the system
 //! ending the process for its memory) the next start knows which one to distrust, and does not die of it for ever.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::frame::ContentHash;
@@ -10,9 +12,11 @@ use crate::frame::ContentHash;
 const DEATHS: u32 = 2;
 
 /// A line in a file of its own: the frame's content and how often it was begun. Never synced, since it has to outlive the
-/// process, not the power.
+/// process, not the power; and always written over itself, since a file that is emptied and filled again goes to the flash
+/// each time.
 pub struct InWork {
     file: PathBuf,
+    opened: Option<File>,
     last: Option<(ContentHash, u32)>,
 }
 
@@ -21,10 +25,10 @@ impl InWork {
     pub fn open(directory: &Path) -> Self {
         let file = directory.join("in-work");
         let last = std::fs::read_to_string(&file).ok().and_then(|text| {
-            let (hash, begun) = text.trim().split_once(' ')?;
+            let (hash, begun) = text.lines().next()?.trim().split_once(' ')?;
             Some((hash.parse().ok()?, begun.parse().ok()?))
         });
-        Self { file, last }
+        Self { file, opened: None, last }
     }
 
     /// Whether the last process died while it looked at a frame.
@@ -42,7 +46,7 @@ impl InWork {
             return Ok(false);
         }
         self.last = Some((*hash, before + 1));
-        std::fs::write(&self.file, format!("{hash} {}\n", before + 1))?;
+        self.note(hash, before + 1)?;
         Ok(true)
     }
 
@@ -55,17 +59,26 @@ impl InWork {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        self.last = None;
+        (self.opened, self.last) = (None, None);
         Ok(())
     }
 
     /// The frame was survived, whatever became of it: a later try counts anew.
     pub fn survived(&mut self) {
-        if let Some((hash, begun)) = &mut self.last {
-            *begun = 0;
+        if let Some((hash, _)) = self.last {
+            self.last = Some((hash, 0));
             // A note that can't be cleared costs one wrong suspicion at worst, not a frame.
-            let _ = std::fs::write(&self.file, format!("{hash} 0\n"));
+            let _ = self.note(&hash, 0);
         }
+    }
+
+    // One digit: each line takes the place of the one before to the byte.
+    fn note(&mut self, hash: &ContentHash, begun: u32) -> io::Result<()> {
+        let file = match &mut self.opened {
+            Some(file) => file,
+            none => none.insert(File::options().write(true).create(true).truncate(false).open(&self.file)?),
+        };
+        file.write_all_at(format!("{hash} {begun}\n").as_bytes(), 0)
     }
 }
 

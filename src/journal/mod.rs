@@ -1,17 +1,23 @@
 //! What the trap remembers: frames seen, open events, messages not yet acknowledged. One SQLite file, WAL, synced at
-//! each commit, with five doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
+//! each commit that somebody is told of, with five doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
 //! link drains), [`HeadLog`] and [`FeatureStore`] (the acceptor notes and learns). Each has a connection of its own, so that none waits for another's lock
 //! in the program.
 
+mod check;
 mod features;
 mod frames;
+mod growth;
 mod head_log;
 mod in_work;
+mod mend;
 mod outbox;
+mod salvage;
 mod store;
 #[cfg(test)]
 mod tests;
 mod transaction;
+#[cfg(test)]
+mod upkeep_tests;
 
 use std::path::{Path, PathBuf};
 
@@ -74,19 +80,70 @@ pub enum JournalError {
         /// Ours.
         known: i64,
     },
+    /// Its pages contradict each other.
+    #[error("journal {}: the file is damaged ({text})", file.display())]
+    Damaged {
+        /// The journal.
+        file: PathBuf,
+        /// What SQLite found.
+        text: String,
+    },
+    /// A damaged journal can't be replaced.
+    #[error("journal {}: it is damaged, and can't be replaced: {source}; free some space, and make the directory writable", file.display())]
+    Mend {
+        /// The journal.
+        file: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
     /// A message that can't be written as JSON.
     #[error("a message can't be written: {0}")]
     Message(#[from] serde_json::Error),
 }
 
 impl JournalError {
-    /// Whether the file itself is no good.
-    fn is_damage(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-        matches!(self, Self::Database { source, .. }
-            if matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)))
+    /// Whether the file itself is no good: trying again will not help, a new journal will.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Database { source, .. } => damaged(source),
+            _ => false,
+        }
     }
 }
+
+fn damaged(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, SystemIoFailure};
+    use rusqlite::ffi::{SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_DATA, SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ};
+    // Other input and output errors are of a disk that is full or read-only, which pass.
+    const UNREADABLE: [i32; 4] =
+        [SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_DATA];
+    match error.sqlite_error() {
+        Some(code) => match code.code {
+            DatabaseCorrupt | NotADatabase => true,
+            SystemIoFailure => UNREADABLE.contains(&code.extended_code),
+            _ => false,
+        },
+        // Values of another kind than this program writes.
+        None => matches!(
+            error,
+            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..)
+        ),
+    }
+}
+
+/// Leaves word in `directory` that its journal was found damaged while it was in use: the next start replaces it, also
+/// where its check would find nothing.
+///
+/// # Errors
+/// The word can't be written.
+pub fn distrust(directory: &Path, reason: &str) -> std::io::Result<()> {
+    mend::distrust(&directory.join(NAME), reason)
+}
+
+/// The journal's file in its directory.
+const NAME: &str = "journal.sqlite";
 
 fn advice(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
@@ -120,14 +177,15 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens or creates the journal in `directory`; the outbox keeps at most `max_entries` messages.
+    /// Opens or creates the journal in `directory`; the outbox keeps at most `max_entries` messages. A damaged one is moved
+    /// aside, since a trap that can't alert because of its own notes would be worse than one that alerts twice.
     ///
     /// # Errors
     /// [`JournalError`], among them [`JournalError::InUse`] while another daemon has it.
     pub fn open(directory: &Path, max_entries: u64) -> Result<Self, JournalError> {
         let wrong = |source| JournalError::Directory { directory: directory.to_owned(), source };
         std::fs::create_dir_all(directory).map_err(wrong)?;
-        let file = directory.join("journal.sqlite");
+        let file = directory.join(NAME);
         let lock =
             std::fs::File::options().create(true).append(true).open(directory.join("journal.lock")).map_err(wrong)?;
         match lock.try_lock() {
@@ -135,18 +193,7 @@ impl Journal {
             Err(std::fs::TryLockError::WouldBlock) => return Err(JournalError::InUse { file }),
             Err(std::fs::TryLockError::Error(source)) => return Err(wrong(source)),
         }
-        let mut warning = None;
-        let (db, epoch) = match store::create(&file) {
-            Err(error) if error.is_damage() => {
-                // A trap that can't alert because of its own notes would be worse than one that alerts twice.
-                let aside = store::set_aside(&file).map_err(wrong)?;
-                let text = format!("{error}; it was moved to {}, and a new one begun", aside.display());
-                tracing::error!("{text}");
-                warning = Some(text);
-                store::create(&file)?
-            }
-            created => created?,
-        };
+        let (db, epoch, warning) = mend::open(&file)?;
         Ok(Self { db, file, epoch, max_entries, warning, _lock: lock })
     }
 
@@ -216,7 +263,23 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Database`].
     pub fn note_copy(&mut self, name: &str, stamp: &Stamp, hash: &ContentHash) -> Result<(), JournalError> {
-        self.transaction(|transaction| transaction.note_file(name, stamp, hash))
+        self.lazily(|transaction| transaction.note_file(name, stamp, hash))
+    }
+
+    /// Runs `work` in one transaction that reaches the disk in a while, with the next one that has to be there: for what is
+    /// done again, and nobody is told twice, if the power fails before. Whole or not at all, as every transaction.
+    ///
+    /// # Errors
+    /// As [`Journal::transaction`].
+    pub fn lazily<T>(
+        &mut self,
+        work: impl FnOnce(&mut Transaction) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        let sync = |db: &Connection, how: &str| db.pragma_update(None, "synchronous", how);
+        sync(&self.db, "NORMAL").map_err(|source| self.wrong(source))?;
+        let result = self.transaction(work);
+        sync(&self.db, "FULL").map_err(|source| self.wrong(source))?;
+        result
     }
 
     /// Runs `work` in one transaction: all of it is on disk when this returns, or nothing is.
@@ -245,6 +308,18 @@ impl Journal {
             statement.query_map([], |row| row.get(0))?.collect()
         };
         query().map_err(|source| self.wrong(source))
+    }
+
+    /// Whether the journal can be written now: writes a page of it, with what it holds already.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`]: it can't.
+    pub fn try_writing(&mut self) -> Result<(), JournalError> {
+        let same = "UPDATE meta SET value = value WHERE key = 'epoch'";
+        self.transaction(|transaction| {
+            transaction.inner.execute(same, []).map_err(|source| transaction.wrong(source))?;
+            Ok(())
+        })
     }
 
     fn wrong(&self, source: rusqlite::Error) -> JournalError {

@@ -9,7 +9,7 @@ use super::{JournalError, priority};
 /// A message waiting for its acknowledgement; the body never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Its number in this journal.
+    /// Its number in this journal; one that came from a damaged journal has a number below 1, seen as unsigned.
     pub seq: u64,
     /// Last level of its topic.
     pub topic: String,
@@ -111,10 +111,11 @@ impl Outbox {
     /// [`JournalError::Database`].
     pub fn totals(&self) -> Result<Totals, JournalError> {
         let query = || -> rusqlite::Result<Totals> {
-            let last: i64 = self.db.query_row("SELECT coalesce(max(seq), 0) FROM messages", [], |row| row.get(0))?;
+            let last: i64 =
+                self.db.query_row("SELECT max(0, coalesce(max(seq), 0)) FROM messages", [], |row| row.get(0))?;
             let waiting: Option<i64> = self
                 .db
-                .query_row("SELECT min(seq) FROM messages WHERE state = 'queued'", [], |row| row.get(0))
+                .query_row("SELECT min(seq) FROM messages WHERE state = 'queued' AND seq > 0", [], |row| row.get(0))
                 .optional()?
                 .flatten();
             let gaps = self
@@ -126,12 +127,13 @@ impl Outbox {
                 self.db.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)).map(|count| count as u64)
             };
             let queued = number("SELECT count(*) FROM messages WHERE state = 'queued'")?;
+            let saved = number("SELECT count(*) FROM messages WHERE state = 'queued' AND seq < 1")?;
             let dropped = number("SELECT coalesce(sum(last - first + 1), 0) FROM gaps")?;
             let last = last as u64;
             Ok(Totals {
                 queued,
                 // Numbers have no hole, so what is neither queued nor dropped was acknowledged.
-                acked: last.saturating_sub(queued + dropped),
+                acked: last.saturating_sub(queued - saved + dropped),
                 dropped,
                 acked_through: waiting.map_or(last, |first| first as u64 - 1),
                 gaps,

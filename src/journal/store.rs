@@ -1,6 +1,6 @@
 //! The tables, and how a connection is opened: write-ahead log, synced at each commit.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -9,6 +9,9 @@ use super::JournalError;
 
 /// Format of the tables, kept in `user_version`.
 const FORMAT: i64 = STEPS.len() as i64;
+
+/// A format beyond this is a damaged number, not a later version's.
+const MOST_FORMATS: i64 = 1000;
 
 // How a journal of one format becomes one of the next; a new journal goes through all of them. Never changed once released.
 const STEPS: [&str; 2] = [TABLES, HEADS];
@@ -61,6 +64,9 @@ pub(super) fn create(file: &Path) -> Result<(Connection, String), JournalError> 
     let mut db = open(file)?;
     let wrong = |source| JournalError::Database { file: file.to_owned(), source };
     let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(wrong)?;
+    if !(0..=MOST_FORMATS).contains(&found) {
+        return Err(JournalError::Damaged { file: file.to_owned(), text: format!("format {found}") });
+    }
     if found > FORMAT {
         return Err(JournalError::Newer { file: file.to_owned(), found, known: FORMAT });
     }
@@ -77,27 +83,8 @@ pub(super) fn create(file: &Path) -> Result<(Connection, String), JournalError> 
     }
     let epoch: Option<String> =
         db.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).optional().map_err(wrong)?;
-    Ok((db, epoch.unwrap_or_default()))
-}
-
-/// Moves a damaged journal and its companions out of the way, to a name that is free; returns the new name.
-pub(super) fn set_aside(file: &Path) -> std::io::Result<PathBuf> {
-    let named = |number: u32, suffix: &str| {
-        let mut name = file.as_os_str().to_owned();
-        name.push(format!(".damaged-{number}{suffix}"));
-        PathBuf::from(name)
-    };
-    let free = (1..=u32::MAX).find(|number| !named(*number, "").exists()).unwrap_or(u32::MAX);
-    std::fs::rename(file, named(free, ""))?;
-    for suffix in ["-wal", "-shm"] {
-        let mut companion = file.as_os_str().to_owned();
-        companion.push(suffix);
-        match std::fs::rename(&companion, named(free, suffix)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(named(free, ""))
+    let missing = || JournalError::Damaged { file: file.to_owned(), text: "it has no epoch".into() };
+    Ok((db, epoch.ok_or_else(missing)?))
 }
 
 /// A further connection to an existing journal.

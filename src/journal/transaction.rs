@@ -10,6 +10,11 @@ use crate::detect::{Event, StoredEvent};
 use crate::frame::ContentHash;
 use crate::watch::Stamp;
 
+/// So many of the latest messages are remembered after they have arrived.
+pub(super) const KEPT: i64 = 10_000;
+/// Older ones go when so many more have come.
+const FORGET_EVERY: i64 = 256;
+
 /// What is remembered of a frame.
 #[derive(Debug, Clone, Default)]
 pub struct FrameRow<'a> {
@@ -177,7 +182,7 @@ impl<'a> Transaction<'a> {
     ) -> Result<u64, JournalError> {
         let last: i64 = self
             .inner
-            .prepare_cached("SELECT coalesce(max(seq), 0) FROM messages")
+            .prepare_cached("SELECT max(0, coalesce(max(seq), 0)) FROM messages")
             .and_then(|mut query| query.query_row([], |row| row.get(0)))
             .map_err(|source| self.wrong(source))?;
         let seq = last + 1;
@@ -190,7 +195,16 @@ impl<'a> Transaction<'a> {
             .and_then(|mut insert| insert.execute(params![seq, id, priority, topic, body]))
             .map_err(|source| self.wrong(source))?;
         self.bound().map_err(|source| self.wrong(source))?;
+        if seq % FORGET_EVERY == 0 {
+            self.forget(seq - KEPT).map_err(|source| self.wrong(source))?;
+        }
         Ok(seq as u64)
+    }
+
+    /// Lets go of messages up to this number that have arrived or were dropped. The latest stay, and with them the count.
+    fn forget(&self, through: i64) -> rusqlite::Result<()> {
+        let sql = "DELETE FROM messages WHERE seq <= ?1 AND state <> 'queued'";
+        self.inner.prepare_cached(sql)?.execute([through]).map(drop)
     }
 
     /// Drops what is over the bound.
@@ -214,6 +228,11 @@ impl<'a> Transaction<'a> {
             self.inner
                 .prepare_cached("UPDATE messages SET state = 'dropped', body = NULL WHERE seq = ?1")?
                 .execute([seq])?;
+            if seq < 1 {
+                // It came from a damaged journal, in whose epoch nobody counts any more.
+                tracing::warn!("the outbox is full: a message saved from a damaged journal is dropped");
+                continue;
+            }
             let stretched =
                 self.inner.prepare_cached("UPDATE gaps SET last = ?1 WHERE last = ?1 - 1")?.execute([seq])?;
             if stretched == 0 {

@@ -79,6 +79,11 @@ impl Flight {
         std::mem::take(&mut self.acknowledged)
     }
 
+    /// These acknowledgements could not be noted: they wait again.
+    pub(super) fn give_back(&mut self, seqs: Vec<u64>) {
+        self.acknowledged.extend(seqs);
+    }
+
     /// These acknowledgements are on disk: the outbox does not offer the entries any more.
     pub(super) fn noted(&mut self, seqs: &[u64]) {
         for seq in seqs {

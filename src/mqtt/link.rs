@@ -274,19 +274,22 @@ impl Link {
 
     /// Whether an alert waits that opens the link.
     fn alert_waits(&self) -> bool {
-        self.alerts_open() && self.reported(block_in_place(|| self.outbox.alert_waits())).unwrap_or(false)
+        self.alerts_open() && self.reported("outbox", block_in_place(|| self.outbox.alert_waits())).unwrap_or(false)
     }
 
-    /// The value, or none with a warning that lasts until a call succeeds.
-    pub(super) fn reported<T>(&self, result: Result<T, JournalError>) -> Option<T> {
+    /// The value, or none with a warning under `key` that lasts until such a call succeeds.
+    pub(super) fn reported<T>(&self, key: &'static str, result: Result<T, JournalError>) -> Option<T> {
         match result {
             Ok(value) => {
-                self.status.warn("outbox", None);
+                self.status.warn(key, None);
                 Some(value)
             }
             Err(error) => {
                 tracing::error!("{error}");
-                self.status.warn("outbox", Some(error.to_string()));
+                if error.is_damage() {
+                    self.status.journal_is_damaged(error.to_string());
+                }
+                self.status.warn(key, Some(error.to_string()));
                 None
             }
         }

@@ -29,6 +29,8 @@ const PART: Duration = Duration::from_secs(2);
 const LEAVE: Duration = Duration::from_secs(1);
 /// How long an acknowledgement may wait to be noted together with others.
 const ACK_GATHER: Duration = Duration::from_millis(50);
+/// How long acknowledgements wait that could not be noted: the disk is full, or read-only.
+const NOTE_AGAIN: Duration = Duration::from_secs(10);
 /// A link on which nothing was acknowledged for this long counts as down: what is queued meanwhile arrives late.
 const STALLED: Duration = Duration::from_secs(10);
 /// A broker that answers pings but acknowledges nothing for this long is given up.
@@ -71,6 +73,8 @@ pub(super) struct Session<'a> {
     // The last packet of any kind.
     heard: Instant,
     acknowledged_any: bool,
+    // When acknowledgements could last not be noted.
+    unnoted: Option<Instant>,
     // None: it listens to the head topics. At this moment it ends, for one that does.
     deaf_until: Option<Instant>,
     goal: Goal,
@@ -111,6 +115,7 @@ impl<'a> Session<'a> {
             progress: now,
             heard: now,
             acknowledged_any: false,
+            unnoted: None,
             deaf_until,
             goal: Goal::Stop,
             lull: Lull::new(now),
@@ -145,6 +150,7 @@ impl<'a> Session<'a> {
                 }
                 let gathering = self.flight.waiting_acknowledgements() > 0;
                 let stopping = self.phase != Phase::Running;
+                let note_in = self.unnoted.filter(|_| !stopping).map_or(ACK_GATHER, |at| until(at, NOTE_AGAIN));
                 let owed = self.flight.under_way() > 0;
                 let stalled = owed && self.progress.elapsed() >= STALLED;
                 self.link.status.set_link(if stalled { health::Link::Down } else { health::Link::Up });
@@ -152,7 +158,7 @@ impl<'a> Session<'a> {
                 tokio::select! {
                     event = &mut poll => break event,
                     () = filled.notified() => {}
-                    () = sleep(ACK_GATHER), if gathering || stopping => self.note_acknowledgements(),
+                    () = sleep(note_in), if gathering || stopping => self.note_acknowledgements(),
                     () = sleep(until(self.progress, STALLED)), if owed && !stalled => {}
                     () = sleep(until(self.progress, STUCK)), if owed && !stopping => {
                         return self.lost(format!("no acknowledgement for {} s", STUCK.as_secs()), self.silence());
@@ -280,7 +286,8 @@ impl<'a> Session<'a> {
                     _ => {}
                 }
                 // One commit for many acknowledgements: flash wears.
-                if self.flight.waiting_acknowledgements() >= self.link.ahead.div_ceil(2) {
+                let many = self.flight.waiting_acknowledgements() >= self.link.ahead.div_ceil(2);
+                if many && self.unnoted.is_none() {
                     self.note_acknowledgements();
                 }
             }
@@ -296,7 +303,7 @@ impl<'a> Session<'a> {
             return;
         }
         let entries = block_in_place(|| self.link.outbox.next(&|seq| self.flight.holds(seq), free));
-        for Message { seq, topic, body } in self.link.reported(entries).unwrap_or_default() {
+        for Message { seq, topic, body } in self.link.reported("outbox", entries).unwrap_or_default() {
             self.send(&topic, false, body, Sent::Entry(seq));
         }
     }
@@ -346,8 +353,13 @@ impl<'a> Session<'a> {
             return;
         }
         let noted = block_in_place(|| self.link.outbox.acked(&seqs));
-        // If this failed the entries stay held, and are sent again over the next connection: repeats, not losses.
-        if self.link.reported(noted).is_some() {
+        // If this failed the entries stay held until it does not, or until they are sent again over the next connection:
+        // repeats, not losses.
+        if self.link.reported("acknowledgements", noted).is_none() {
+            self.flight.give_back(seqs);
+            self.unnoted = Some(Instant::now());
+        } else {
+            self.unnoted = None;
             self.flight.noted(&seqs);
             self.link.status.acknowledged(seqs.len());
             self.acknowledged_any = true;
@@ -356,7 +368,7 @@ impl<'a> Session<'a> {
 
     fn send_health(&mut self, sent: Sent) -> bool {
         let totals = block_in_place(|| self.link.outbox.totals());
-        let Some(totals) = self.link.reported(totals) else { return false };
+        let Some(totals) = self.link.reported("outbox", totals) else { return false };
         let health = self.link.status.health(self.link.outbox.epoch(), &totals);
         match serde_json::to_vec(&health) {
             Ok(body) => self.send("health", true, body, sent),

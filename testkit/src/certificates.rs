@@ -29,6 +29,18 @@ impl Certificates {
     /// # Errors
     /// The files can't be written.
     pub fn for_hosts(hosts: &[&str]) -> Result<Self> {
+        Self::make(hosts, false)
+    }
+
+    /// As [`Certificates::generate`], but the server's and the client's ran out in 2020.
+    ///
+    /// # Errors
+    /// The files can't be written.
+    pub fn expired() -> Result<Self> {
+        Self::make(&["localhost", "127.0.0.1"], true)
+    }
+
+    fn make(hosts: &[&str], expired: bool) -> Result<Self> {
         let certificates = Self { directory: tempfile::Builder::new().prefix("certificates-").tempdir()? };
         let mut params = named("arcticd test authority", &[])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -41,6 +53,9 @@ impl Certificates {
         let leaf = |file: &str, name: &str, hosts: &[&str], usage| -> Result<()> {
             let mut params = named(name, hosts)?;
             params.extended_key_usages = vec![usage];
+            if expired {
+                params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+            }
             params.use_authority_key_identifier_extension = true;
             let key = KeyPair::generate()?;
             certificates.write(&format!("{file}.pem"), &params.signed_by(&key, &issuer)?.pem())?;

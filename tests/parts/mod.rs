@@ -2,8 +2,10 @@
 #![allow(dead_code)] // Each test program uses its own part of it.
 
 pub mod acceptor;
+pub mod clock;
 pub mod heads;
 pub mod linked;
+pub mod mounts;
 pub mod wire;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,46 @@
+//! The journal's size is bounded: what is oldest goes.
+
+use super::{Journal, JournalError};
+
+impl Journal {
+    /// Lets go of the tenth of the frames, and of the events that are over, that were noted first, and again until the
+    /// journal holds at most `bytes`. The room is used again; the file does not become smaller. How many frames went: one
+    /// that is still there, or comes again, is new then.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn trim(&mut self, bytes: u64) -> Result<u64, JournalError> {
+        let mut gone = 0;
+        while self.used().map_err(|source| self.wrong(source))? > bytes {
+            let (frames, events) = self.transaction(|transaction| {
+                let run = || -> rusqlite::Result<(u64, u64)> {
+                    let db = &transaction.inner;
+                    let oldest = "SELECT hash FROM frames ORDER BY processed_at
+                                  LIMIT (SELECT (count(*) + 9) / 10 FROM frames)";
+                    let frames = db.execute(&format!("DELETE FROM frames WHERE hash IN ({oldest})"), [])?;
+                    // A file whose frame is forgotten has to be read again.
+                    db.execute("DELETE FROM files WHERE hash NOT IN (SELECT hash FROM frames)", [])?;
+                    let events = db.execute(
+                        "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE open = 0 ORDER BY last_at
+                         LIMIT (SELECT (count(*) + 9) / 10 FROM events))",
+                        [],
+                    )?;
+                    Ok((frames as u64, events as u64))
+                };
+                run().map_err(|source| transaction.wrong(source))
+            })?;
+            gone += frames;
+            if frames + events == 0 {
+                break;
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Bytes of pages that hold something.
+    fn used(&self) -> rusqlite::Result<u64> {
+        let number = |pragma: &str| self.db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+        let pages = number("page_count")? - number("freelist_count")?;
+        Ok((pages * number("page_size")?).max(0) as u64)
+    }
+}
