@@ -1,6 +1,8 @@
 //! `arcticd check`: everything between the configuration and the broker, in stages, each with its verdict. It must never
 //! disturb a running daemon: a client id, session and topic of its own, and no last will.
 
+mod heads;
+
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
 use std::path::Path;
@@ -45,7 +47,9 @@ pub fn run(path: Option<&Path>, json: bool) -> Result<ExitCode> {
     let config = &loaded.config;
     report.say("capture", capture(config))?;
     report.say("state", state(config))?;
-    report.say("model", model(config))?;
+    let (model, least) = model(config).map_or_else(|error| (Err(error), None), |(text, least)| (Ok(text), Some(least)));
+    report.say("model", model)?;
+    report.say("heads", heads::heads(config, least))?;
     broker(config, &mut report)?;
     Ok(if report.failed { ExitCode::Failure } else { ExitCode::Ok })
 }
@@ -123,14 +127,18 @@ fn writable(directory: &Path) -> io::Result<()> {
     std::fs::remove_file(&probe)
 }
 
-fn model(config: &Config) -> Result<String> {
+/// What judges frames, and the bytes that the weights of the smallest head on this backbone take.
+fn model(config: &Config) -> Result<(String, u64)> {
     let backbone = Origin::from_setting(&config.model.backbone);
     let head = Origin::from_setting(&config.model.head);
     let model = guarded("load", || source::model(&backbone, &head, config.model.threads))??;
     let rules = Rules::new(&config.alerts, model.head().manifest())?;
     let alerting: Vec<String> = rules.alerting().map(|(label, from)| format!("{label} from {from}")).collect();
     let id = &model.backbone().manifest().id;
-    Ok(format!("head {} on backbone {id}, self-test passed; alerting {}", model.head().title(), alerting.join(", ")))
+    // A label and something else, as one layer.
+    let least = 2 * size_of::<f32>() as u64 * model.backbone().features() as u64;
+    let title = model.head().title();
+    Ok((format!("head {title} on backbone {id}, self-test passed; alerting {}", alerting.join(", ")), least))
 }
 
 /// From the name look-up to an acknowledged message, a verdict a stage.

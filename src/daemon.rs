@@ -21,7 +21,7 @@ use crate::journal::{InWork, Journal, JournalError, Outbox, distrust};
 use crate::memory::limits;
 use crate::model::HeadBackbone;
 use crate::model::source::{self, Origin};
-use crate::mqtt::{Intake, Link, OptionsError, Topics, connect_options};
+use crate::mqtt::{Intake, Link, OptionsError, Topics, Windows, connect_options};
 use crate::pipeline::Pipeline;
 use crate::service::{Manager, Pulse, Reload, Teller, Watchdog, renew};
 use crate::watch as frames;
@@ -106,12 +106,13 @@ async fn live(
     let link_pulse = Arc::new(Pulse::new("the link"));
     let mut sending = tokio::spawn({
         let (outbox_filled, status, pulse) = (outbox_filled.clone(), status.clone(), link_pulse.clone());
+        let windows = Windows::of(&config.power);
         async move {
             match connection {
                 Some(options) => {
                     let intake = Some(Intake::new(inbox, doors, max_bytes));
                     let link = Link::new(options, topics, outbox, outbox_filled, status, health_every, intake);
-                    link.minded_by(pulse).run(link_stops).await;
+                    link.minded_by(pulse).open_in(windows).run(link_stops).await;
                     Ok(())
                 }
                 None => {

@@ -52,7 +52,7 @@ pub struct Detection {
     pub processed_at: String,
     /// From beginning to read the settled file to this message, in milliseconds.
     pub latency_ms: u64,
-    /// Queued while the link was down, or found in a backlog: it may be old news.
+    /// Queued while the link was down (or closed, and nothing opened it), or found in a backlog: it may be old news.
     pub replayed: bool,
 }
 

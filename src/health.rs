@@ -31,6 +31,8 @@ struct Inner {
     damage: Option<String>,
     head: String,
     link: Link,
+    // Until when it is asleep, as a person reads it.
+    asleep_until: String,
     counters: Counters,
     moments: Moments,
     backlog: Backlog,
@@ -48,6 +50,10 @@ pub enum Link {
     Up,
     /// Not connected.
     Down,
+    /// Closed until the next window; an alert opens it.
+    Asleep,
+    /// Closed until the next window, whatever is seen.
+    AsleepForAll,
 }
 
 /// Since the daemon started.
@@ -221,6 +227,18 @@ impl Status {
         if std::mem::replace(&mut self.lock().link, link) != link {
             self.changed.notify_one();
         }
+    }
+
+    /// Notes that the link sleeps until then, RFC 3339, and how deeply: [`Link::Asleep`] or [`Link::AsleepForAll`].
+    pub fn set_asleep(&self, how: Link, until: &str) {
+        until.clone_into(&mut self.lock().asleep_until);
+        self.set_link(how);
+    }
+
+    /// Until when the link is asleep, if it is.
+    pub fn asleep_until(&self) -> Option<String> {
+        let inner = self.lock();
+        matches!(inner.link, Link::Asleep | Link::AsleepForAll).then(|| inner.asleep_until.clone())
     }
 
     /// State of the link.

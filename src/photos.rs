@@ -83,14 +83,22 @@ impl Found {
 /// # Errors
 /// `folder` or a folder below it can't be read.
 pub fn find(folder: &Path) -> Result<Found, ListError> {
+    find_with(folder, |_| false)
+}
+
+/// As [`find`], with the files that `also` says stand for photos.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_with(folder: &Path, also: impl Fn(&Path) -> bool) -> Result<Found, ListError> {
     let mut found = Found::default();
-    walk(folder, MAX_DEPTH, &mut found)?;
+    walk(folder, MAX_DEPTH, &also, &mut found)?;
     found.photos.sort();
     found.left_out.sort();
     Ok(found)
 }
 
-fn walk(folder: &Path, depth: usize, found: &mut Found) -> Result<(), ListError> {
+fn walk(folder: &Path, depth: usize, also: &dyn Fn(&Path) -> bool, found: &mut Found) -> Result<(), ListError> {
     for path in entries(folder)? {
         // Links to folders are not followed, so the walk ends.
         let is_link = path.is_symlink();
@@ -99,7 +107,7 @@ fn walk(folder: &Path, depth: usize, found: &mut Found) -> Result<(), ListError>
                 (true, _) => "a link to a folder is not followed: copy or move the folder here".to_owned(),
                 (false, 0) => format!("folders more than {MAX_DEPTH} deep are not searched: move it up"),
                 (false, _) => {
-                    walk(&path, depth - 1, found)?;
+                    walk(&path, depth - 1, also, found)?;
                     continue;
                 }
             };
@@ -109,6 +117,7 @@ fn walk(folder: &Path, depth: usize, found: &mut Found) -> Result<(), ListError>
         match kind(&path) {
             Kind::Frame => found.photos.push(path),
             Kind::Unsupported(format) => found.left_out.push((path, unsupported(format))),
+            Kind::Ignored if also(&path) => found.photos.push(path),
             Kind::Ignored => {}
         }
     }

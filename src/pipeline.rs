@@ -294,7 +294,7 @@ impl Pipeline {
         match classified {
             Ok(mut classified) => {
                 classified.detection.latency_ms = started.elapsed().as_millis() as u64;
-                classified.detection.replayed = !candidate.live || self.status.link() != Link::Up;
+                classified.detection.replayed = !candidate.live || !self.is_heard_now();
                 self.done(candidate, &file, classified)?;
                 *observation = learned;
                 Ok(())
@@ -391,6 +391,11 @@ impl Pipeline {
             None => tracing::debug!(frame = candidate.name, confidence = %detection.confidence, "{}", verdict.label),
         }
         Ok(())
+    }
+
+    /// Whether an alert goes out as soon as it is queued.
+    fn is_heard_now(&self) -> bool {
+        matches!(self.status.link(), Link::Up | Link::Asleep)
     }
 
     /// How long nothing needs doing unless a frame comes.

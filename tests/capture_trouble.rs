@@ -51,7 +51,7 @@ fn a_card_that_is_pulled_and_put_in_again_is_not_new_and_another_card_with_the_s
     let mut daemon = start_online(&world, &subscriber);
     put([1, 2]);
     wait_frames(&world, &names);
-    let inodes = |world: &World| names.map(|name| rustix::fs::stat(&world.captures().join(name)).unwrap().st_ino);
+    let inodes = |world: &World| names.map(|name| rustix::fs::stat(world.captures().join(name)).unwrap().st_ino);
     let before = inodes(&world);
 
     assert!(card.unmount());

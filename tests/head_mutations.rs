@@ -59,23 +59,18 @@ impl Tally {
     }
 }
 
-/// Sends mutations and holds after each that nothing has changed: who judges, how far the offer is, what lies on disk.
-/// Only what a trusted key signed may be remembered, in the record, as refused.
+/// Sends mutations and holds after each that nothing has changed: who judges, how far the offer is, what lies on disk. Not
+/// even what a trusted key signed and may not come in is written there.
 fn attack(trap: &mut Trap, material: &Material, numbers: std::ops::Range<u64>, title: &str) {
     let (start, mut tally) = (Instant::now(), Tally::default());
     let (judges, step) = (trap.seat.judges(), trap.step());
     let received = |trap: &Trap| trap.report.as_ref().and_then(|it| it.offer.as_ref()).map(|offer| offer.received);
     let pieces = received(trap);
-    let mut files = trap.files();
+    let files = trap.files();
     for number in numbers {
         let mutation = material.mutation(seed(), number).unwrap();
         trap.send(&mutation.attack);
         let (now, mut lie) = (trap.seat.judges(), trap.files());
-        if mutation.signed {
-            let record = lie.keys().find(|path| path.ends_with("record.json")).cloned();
-            let record = record.map(|path| (path.clone(), lie[&path]));
-            files.extend(record);
-        }
         let same = std::ptr::eq(&*now.proven, &*judges.proven)
             && now.candidate.as_ref().map(|it| it.id) == judges.candidate.as_ref().map(|it| it.id)
             && (trap.step(), received(trap)) == (step, pieces)
@@ -123,6 +118,38 @@ fn no_mutation_spoils_a_transfer_and_the_true_pieces_still_make_the_head() {
     let from = count() * (100 - NONSENSE) / 200;
     attack(&mut trap, &material, from..2 * from, "while pieces come in");
     trap.pieces(&good, (0..pieces).rev());
+    assert_eq!(trap.step(), Some(Step::Trial), "the true head: {:?}", trap.report);
+    trap.stop();
+}
+
+#[test]
+fn signed_heads_that_are_refused_again_and_again_wear_out_no_flash() {
+    let maker = Maker::new().unwrap();
+    let (older, good) = (steady(&maker, 0.8, FLOOR).unwrap(), steady(&maker, 0.9, FLOOR + 1).unwrap());
+    let flood: Vec<Bundle> = (1..=20).map(|number| steady(&maker, 0.03 * number as f32, FLOOR).unwrap()).collect();
+    let mut trap = Trap::start(&maker, &steady(&maker, 0.7, 0).unwrap());
+    trap.set(&older);
+    trap.look();
+    let material = Material::new(maker, good.clone(), older).unwrap();
+    // One that came in, and turned out to be nothing.
+    let tried = Attack::Message(Content::Set, material.nonsense(seed(), 0, FLOOR + 1).unwrap().1);
+    trap.send(&tried);
+    assert_eq!(trap.step(), Some(Step::Rejected));
+    let (files, trail) = (trap.files(), trap.trail());
+    for _ in 0..3 {
+        for head in &flood {
+            trap.offer(head);
+            trap.set(head);
+        }
+        trap.send(&tried);
+    }
+    assert_eq!(trap.files(), files, "not even the record");
+    let told = trap.trail() - trail;
+    assert!((1..=flood.len()).contains(&told), "{told} lines in the trail: each is told once, at most");
+    // It is known which was tried, for all that came since.
+    let known = trap.report.as_ref().unwrap().decided.last().unwrap().sequence;
+    assert_eq!(known, FLOOR + 1, "{:?}", trap.report);
+    trap.set(&good);
     assert_eq!(trap.step(), Some(Step::Trial), "the true head: {:?}", trap.report);
     trap.stop();
 }

@@ -214,6 +214,34 @@ fn a_damaged_head_is_refused_by_every_command_that_reads_it() {
 }
 
 #[test]
+fn a_check_names_each_trusted_key_and_fails_over_a_file_that_is_none() {
+    let desk = Desk::signed();
+    let config =
+        "[capture]\ndirectory = \"captures\"\n[state]\ndirectory = \"state\"\n[heads]\ntrusted_keys = [\"keys\"]\n";
+    for folder in ["captures", "keys"] {
+        fs::create_dir(desk.path(folder)).unwrap();
+    }
+    let check = |more: &str| {
+        fs::write(desk.path("arcticd.toml"), config.to_owned() + more).unwrap();
+        desk.arcticd(&["check", "--config", "arcticd.toml"])
+    };
+    assert!(check("").ok().out.contains("no key is trusted"));
+    fs::copy(desk.path("field.pub"), desk.path("keys/field.pub")).unwrap();
+    let public = fs::read_to_string(desk.path("field.pub")).unwrap();
+    let id = public.lines().next().unwrap().rsplit(' ').next().unwrap();
+    assert!(check("").ok().out.contains(&format!("trusted {id} (")));
+    // A secret key in the place of a public one, among others.
+    fs::copy(desk.path("field.key"), desk.path("keys/field.key.pub")).unwrap();
+    let bad = check("");
+    assert!(bad.code == Some(1) && bad.out.contains("FAIL heads") && bad.out.contains("field.key.pub"), "{bad:?}");
+    fs::remove_file(desk.path("keys/field.key.pub")).unwrap();
+    let small = check("max_bytes = 4096\n");
+    assert!(small.code == Some(1) && small.out.contains("heads.max_bytes is 4096"), "{small:?}");
+    let file = check("directory = \"field.pub\"\n");
+    assert!(file.code == Some(1) && file.out.contains("heads.directory"), "{file:?}");
+}
+
+#[test]
 fn a_key_pair_is_private_and_never_overwritten() {
     let desk = Desk::new();
     desk.arcticd(&["head", "new-key", "site.2026", "--no-password"]).ok();
@@ -297,6 +325,16 @@ fn keys_with_a_password_go_both_ways() {
     let desk = Desk::new();
     fs::write(desk.path("pass"), "seal pup\n").unwrap();
     fs::write(desk.path("wrong"), "sea lion\n").unwrap();
+    let mode = |mode| {
+        for name in ["pass", "wrong"] {
+            fs::set_permissions(desk.path(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    mode(0o644);
+    let open = desk.arcticd(&["head", "new-key", "ours", "--password-file", "pass"]);
+    assert!(open.code == Some(1) && open.err.contains("chmod 600 pass"), "{open:?}");
+    assert!(!desk.path("ours.key").exists());
+    mode(0o600);
     desk.arcticd(&["head", "new-key", "ours", "--password-file", "pass"]).ok();
     let mut pairs = vec![("ours.key", "ours.pub")];
     if minisign() {

@@ -4,6 +4,7 @@
 mod desk;
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use arcticd::accept::{Content, Offer, Scope};
 use arcticd::frame::ContentHash;
@@ -190,4 +191,33 @@ fn clearing_a_scope_leaves_nothing_in_it_and_touches_no_other() {
     let mut expected = in_pieces(&Scope::Group("coast".into()), &large);
     expected.extend(whole(&Scope::Trap("south".into()), &small));
     assert_holds(&broker, &expected);
+}
+
+#[test]
+fn whoever_may_not_see_or_change_what_lies_there_is_not_told_that_nothing_does() {
+    let desk = Desk::new();
+    let head = desk.head("large", LARGE, 1);
+    for (name, rules) in [
+        ("blind", "topic write arcticd/#\n"),
+        ("mute", "topic read arcticd/#\n"),
+        ("no pieces", "topic readwrite arcticd/+/head/set\ntopic readwrite arcticd/+/head/offer\n"),
+    ] {
+        fs::write(desk.path(name), "topic readwrite #\n").unwrap();
+        // As mosquitto is by default: with the test broker's own setting it ends the connection over what is not allowed.
+        let extra = vec![format!("acl_file {}", desk.path(name).display()), "max_queued_messages 1000".to_owned()];
+        let Some(mut broker) = broker_with(Options { extra, ..Options::default() }) else { return };
+        publish(&broker, &chunk(&north(), &head, 0), b"left over");
+        assert_eq!(retained(&broker).len(), 1);
+        fs::write(desk.path(name), rules).unwrap();
+        broker.restart().unwrap();
+        // Where nothing lies, and where something does that nobody may see.
+        for trap in ["west", "north"] {
+            let cleared = desk.clear(&broker, &["--trap", trap]);
+            assert_eq!(cleared.code, Some(1), "{name}");
+            assert!(!cleared.out.contains("nothing was there"), "{}", cleared.out);
+            let named = format!("topic readwrite arcticd/{trap}/head/");
+            let held = name == "mute" && trap == "north";
+            assert!(cleared.err.contains(&named) || held && cleared.err.contains("write"), "{}", cleared.err);
+        }
+    }
 }

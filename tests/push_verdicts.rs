@@ -208,16 +208,22 @@ fn a_broker_that_does_not_keep_the_head_is_found_out() {
         format!("acl_file {}", desk.path(name).display())
     };
     let blind = "topic write arcticd/#\ntopic read arcticd/+/head/state\n";
+    const RIGHT: &str = "topic readwrite arcticd/north/head/set";
     // Depending on their version, brokers acknowledge what they throw away, or end the connection.
     for (setting, name, topic, advice) in [
-        (list("mute", "topic read #\n"), "small", "arcticd/north/head/set", "must be allowed to write"),
-        (list("blind", blind), "small", "arcticd/north/head/set", "read"),
-        ("message_size_limit 4000".to_owned(), "large", "arcticd/north/head/chunk/", "messages of this size"),
+        (list("mute", "topic read #\n"), "small", "arcticd/north/head/set", RIGHT),
+        (list("blind", blind), "small", "arcticd/north/head/set", RIGHT),
+        ("message_size_limit 4000".to_owned(), "large", "arcticd/north/head/chunk/", "of this size"),
         ("retain_available false".to_owned(), "small", "arcticd/north/head/set", "must be allowed to write"),
     ] {
-        let Some(broker) = broker_with(Options { extra: vec![setting], ..Options::default() }) else { return };
+        let extra = vec![setting, "max_queued_messages 1000".to_owned()];
+        let Some(broker) = broker_with(Options { extra, ..Options::default() }) else { return };
         let pushed = desk.push(&broker, name, &["--trap", "north"]);
         assert_eq!(pushed.code, Some(1));
         assert!(pushed.err.contains(topic) && pushed.err.contains(advice), "{}", pushed.err);
+        if advice == RIGHT {
+            assert_eq!(pushed.out.matches("publishing 1 message").count(), 1, "{}", pushed.out);
+            assert!(!pushed.err.contains("stays on the broker"), "{}", pushed.err);
+        }
     }
 }

@@ -229,6 +229,62 @@ fn features_of_the_frames_asked_for_arrive_and_are_those_that_training_would_see
 }
 
 #[test]
+fn features_that_a_subscriber_saved_train_a_head_without_a_photo() {
+    let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
+    let subscriber = listen(broker.port());
+    let world = trusting(&maker, &broker, 1).set_raw("heads.keep_features", "100");
+    let mut daemon = start_online(&world, &subscriber);
+    let (bears, empty) = (look_at(&world, Scene::Bear, 0..12), look_at(&world, Scene::Empty, 0..12));
+    let all = [&bears[..], &empty[..]].concat();
+    send(&subscriber, &maker, &ask(1, What::Features(Wanted::Frames(all.clone()))));
+    wait_exported(&subscriber, all.len());
+    assert_eq!(daemon.terminate().unwrap(), 0);
+    let photos = world.path("photos");
+    for message in subscriber.messages().iter().filter(|message| message.topic.contains("/features/")) {
+        let frame = message.topic.rsplit('/').next().unwrap();
+        let Ok(hash) = frame.parse::<ContentHash>() else { continue };
+        let label = if bears.contains(&hash) { "polar_bear" } else { "other" };
+        let folder = photos.join("train").join(label);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(format!("{frame}.json")), &message.payload).unwrap();
+    }
+    let train = || {
+        let mut command = world.command(BIN);
+        command.arg("train").arg(&photos).arg("-o").arg(world.path("far.head")).arg("--cache").arg(world.path("cache"));
+        let said = command.arg("--json").output().unwrap();
+        (said.status.code(), String::from_utf8(said.stdout).unwrap(), String::from_utf8(said.stderr).unwrap())
+    };
+    let (code, json, said) = train();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(json.contains("24 of the 24 photos came as features that a trap exported"), "{json}");
+
+    // What the head says of photos that nobody trained on.
+    for (scene, label) in [(Scene::Bear, "polar_bear"), (Scene::Empty, "other")] {
+        let folder = world.path("new").join(label);
+        std::fs::create_dir_all(&folder).unwrap();
+        for seed in 100..110 {
+            std::fs::write(folder.join(format!("{seed}.jpg")), frame(scene, seed)).unwrap();
+        }
+    }
+    let mut eval = world.command(BIN);
+    eval.arg("eval").arg(world.path("new")).arg("--head").arg(world.path("far.head"));
+    eval.arg("--cache").arg(world.path("cache")).args(["--require", "balanced_accuracy>=0.9"]);
+    let said = eval.output().unwrap();
+    assert_eq!(said.status.code(), Some(0), "{said:?}");
+
+    // Features of another network are named and left out; what else lies there is none of our business.
+    let one = photos.join("train/other").join(format!("{}.json", empty[0]));
+    let text = std::fs::read_to_string(&one).unwrap();
+    let id = source::backbone(&Origin::Builtin, 1).unwrap().manifest().id.clone();
+    std::fs::write(&one, text.replace(&id, "another-net")).unwrap();
+    std::fs::write(photos.join("train/other/notes.json"), "{}").unwrap();
+    let (code, json, said) = train();
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains(&empty[0].to_string()) && said.contains("another-net"), "{said}");
+    assert!(json.contains("23 of the 23 photos"), "{json}");
+}
+
+#[test]
 fn a_forgotten_head_leaves_service_at_once_and_never_comes_back() {
     let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
     let subscriber = listen(broker.port());
@@ -361,4 +417,11 @@ fn the_command_asks_signs_and_waits_for_the_answers() {
     std::fs::write(&table, format!("{one} polar_bear\n")).unwrap();
     let (code, _, said) = ask(&["labels", table.to_str().unwrap(), "--trap", "test", "--sequence", "1"]);
     assert!(code == Some(1) && said.contains("not above 1"), "{said}");
+    // Nor does it wait in vain for a trap that does not trust the key.
+    let stranger = world.path("you");
+    let made = world.command(BIN).args(["head", "new-key", "--no-password"]).arg(&stranger).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    std::fs::copy(stranger.with_extension("key"), key.with_extension("key")).unwrap();
+    let (code, _, said) = ask(&["refit", "--trap", "test", "--wait", "100"]);
+    assert!(code == Some(1) && said.contains("test: refused") && said.contains("not trusted"), "{said}");
 }

@@ -7,7 +7,7 @@ mod parts;
 use std::fs;
 use std::time::Duration;
 
-use parts::{every_frame, listen, start_online, wait_detections};
+use parts::{every_frame, listen, start_online, wait_detections, wait_health};
 use testkit::broker::Broker;
 use testkit::daemon::Daemon;
 use testkit::scenes::{Scene, jpeg};
@@ -18,6 +18,9 @@ const MOST_MEMORY_KIB: u64 = 120 << 10;
 const MOST_IDLE_PERCENT: u64 = 1;
 /// Main, pipeline, watch, file events, and the runtime's two with their stand-ins while they wait for the disk.
 const MOST_THREADS: usize = 16;
+
+/// What may be left of a flood.
+const MOST_KEPT_KIB: u64 = 24 << 10;
 
 fn status(daemon: &Daemon, key: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
@@ -99,4 +102,37 @@ fn a_flood_of_frames_while_the_broker_is_away_does_not_spin_or_grow_threads() {
     // A scan each second here, and attempts to connect.
     assert!(used <= 50, "{used} ticks in 10 s");
     assert!(threads <= MOST_THREADS, "{threads} threads");
+}
+
+#[test]
+fn a_flood_of_large_messages_takes_no_memory_for_good_and_alerts_flow_on() {
+    let broker = Broker::any().unwrap();
+    let subscriber = listen(broker.port());
+    let world = every_frame().set("mqtt.url", broker.url());
+    // As the unit sets it.
+    let unit = include_str!("../systemd/arcticd.service");
+    let set = unit.lines().filter_map(|line| line.strip_prefix("Environment=")?.split_once('='));
+    let world = set.fold(world, |world, (name, value)| world.env(name, value));
+    let daemon = start_online(&world, &subscriber);
+    world.drop_frame("before.jpg", &parts::bear(1)).unwrap();
+    wait_detections(&subscriber, 1);
+    let before = status(&daemon, "VmRSS");
+    const MESSAGES: u64 = 40;
+    let large = vec![0; 9_000_000];
+    for _ in 0..MESSAGES {
+        subscriber.publish("arcticd/test/head/set", false, &large).unwrap();
+    }
+    world.drop_frame("after.jpg", &parts::bear(2)).unwrap();
+    wait_detections(&subscriber, 2);
+    // Told at each doubling.
+    let refused = |message: &testkit::subscriber::Message| {
+        message.topic.ends_with("/head/state") && message.json()["refused"]["count"].as_u64() >= Some(32)
+    };
+    subscriber.wait_for(parts::PATIENCE, |messages| messages.iter().any(refused)).unwrap();
+    let settled = || status(&daemon, "VmRSS") <= before + MOST_KEPT_KIB;
+    let (after, peak) = (status(&daemon, "VmRSS"), status(&daemon, "VmHWM"));
+    println!("{} MiB before, {} MiB after {MESSAGES} messages, {} MiB at most", before >> 10, after >> 10, peak >> 10);
+    testkit::wait_until(parts::PATIENCE, || settled().then_some(())).expect("it is given back");
+    let health = wait_health(&subscriber, |_| true);
+    assert_eq!(health["counters"]["connections"], 1, "{health}");
 }

@@ -135,6 +135,24 @@ fn the_status_line_says_what_waits_for_a_broker_that_is_away() {
 }
 
 #[test]
+fn a_link_that_is_closed_until_the_next_window_is_told_of_and_neither_pings_nor_reloads_wait_for_it() {
+    let broker = Broker::any().unwrap();
+    let world = every_frame().set("mqtt.url", broker.url()).set("power.uplink", "windows");
+    let (mut systemd, world) = Systemd::around(world, Some(Duration::from_secs(2)));
+    let mut daemon = world.start(BIN).unwrap();
+    systemd.status(&daemon, "link asleep until 2");
+    systemd.drain();
+    for _ in 0..3 {
+        systemd.ping(&daemon);
+    }
+    daemon.ask_to_reload().unwrap();
+    systemd.until(&daemon, "RELOADING=1", |line| line == "RELOADING=1");
+    systemd.ready(&daemon);
+    assert_eq!(daemon.terminate().unwrap(), 0);
+    assert!(daemon.log().iter().all(|line| !line.contains("can't be told")), "{}", daemon.log().join("\n"));
+}
+
+#[test]
 fn an_idle_daemon_pings_by_looking_at_a_picture_and_a_wedged_pipeline_does_not() {
     if !cfg!(debug_assertions) {
         return parts::skip(

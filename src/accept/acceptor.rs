@@ -10,33 +10,29 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
-use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::arrive::{Fared, Receiving};
+use super::arrive::Fared;
+use super::aside::Aside;
 use super::fault;
 use super::inbox::{Answer, Arrival, Control, Input, NewAlerts, Order, Request};
 use super::judges::{Candidate, Judge, Seat};
+use super::pieces::Receiving;
 use super::proof::Trap;
-use super::record::{Offered, Record};
-use super::report::{HeadFacts, OfferReport, Refusals, Report, Step, TrialReport, ranges};
+use super::record::Record;
+use super::report::{HeadFacts, Refusals, Step};
 use super::store::Store;
 use super::topics::{Content, Doors};
 use super::trial::Bounds;
-use crate::classifier::rfc3339;
 use crate::heads::TrustedKeys;
 use crate::health::Status;
-use crate::journal::{FeatureStore, HeadEntry, HeadLog};
+use crate::journal::{FeatureStore, HeadLog};
 
 /// How often it looks after what announces itself to nobody: keys taken away, heads put there by hand, room on the disk.
 const LOOK_AFTER: Duration = Duration::from_secs(60);
 /// How long pieces may have stopped coming, at least, until it tells which are missing.
 const TELL_AFTER: Duration = Duration::from_secs(2);
-/// Ranges of missing pieces that are told.
-const MISSING: usize = 200;
-/// Decisions that are told.
-const TOLD: usize = 8;
 /// Messages that wait for the disk; the link acknowledges in order, so there are few.
 const POSTPONED: usize = 4;
 /// The same with requests among them.
@@ -99,9 +95,10 @@ pub struct Acceptor {
     pub(super) status: Arc<Status>,
     pub(super) orders: UnboundedSender<Order>,
     pub(super) receiving: Option<Receiving>,
+    pub(super) aside: Aside,
     pub(super) refused: Refusals,
     // How many of them were told.
-    refused_told: u64,
+    pub(super) refused_told: u64,
     // Files in `heads.directory` as they were when they were last read.
     pub(super) by_hand: BTreeMap<PathBuf, (u64, Option<SystemTime>)>,
     // Something could not be kept; it is asked for again when there is room.
@@ -147,6 +144,7 @@ impl Acceptor {
             status,
             orders,
             receiving: None,
+            aside: Aside::default(),
             refused: Refusals::default(),
             refused_told: 0,
             by_hand: BTreeMap::new(),
@@ -235,7 +233,7 @@ impl Acceptor {
     }
 
     fn look_after(&mut self) {
-        if self.refused.count > self.refused_told {
+        if self.aside.look_after() || self.refused.count > self.refused_told {
             self.publish();
         }
         self.revoke();
@@ -297,16 +295,22 @@ impl Acceptor {
 
     /// As [`Acceptor::change`], without telling the broker yet.
     pub(super) fn put(&mut self, step: Step, change: impl FnOnce(&mut Record)) -> Result<()> {
+        self.save(step, change)?;
+        if let Some(offer) = &self.record.offer {
+            let (facts, reason) = (offer.head.clone(), offer.reason.clone());
+            self.told(step, &facts, reason.as_deref());
+        }
+        Ok(())
+    }
+
+    /// As [`Acceptor::put`], without telling anybody.
+    pub(super) fn save(&mut self, step: Step, change: impl FnOnce(&mut Record)) -> Result<()> {
         let mut changed = self.record.clone();
         change(&mut changed);
         fault::point(&format!("before {step}"));
         self.store.save(&changed)?;
         self.record = changed;
         fault::point(&format!("after {step}"));
-        if let Some(offer) = &self.record.offer {
-            let (facts, reason) = (offer.head.clone(), offer.reason.clone());
-            self.told(step, &facts, reason.as_deref());
-        }
         Ok(())
     }
 
@@ -321,6 +325,7 @@ impl Acceptor {
         self.take_seats();
         let ended = self.change(step, |record| record.end_offer(step, Some(reason.to_owned())));
         self.unsubscribe();
+        self.go_on();
         ended
     }
 
@@ -328,81 +333,6 @@ impl Acceptor {
     pub(super) fn keep_record(&mut self) {
         if let Err(error) = self.store.save(&self.record) {
             let _ = self.troubled(&error);
-        }
-    }
-
-    /// A line in the log and in the journal.
-    pub(super) fn told(&mut self, step: Step, head: &HeadFacts, reason: Option<&str>) {
-        let key = head.key.as_deref().unwrap_or("none");
-        let (name, version, sequence) = (&head.name, &head.version, head.sequence);
-        match step {
-            Step::Rejected | Step::RolledBack => {
-                tracing::warn!(key, sequence, "head {name} {version}: {step}: {}", reason.unwrap_or("no reason"));
-            }
-            _ => tracing::info!(key, sequence, "head {name} {version}: {step}"),
-        }
-        let entry = HeadEntry {
-            at: rfc3339(OffsetDateTime::now_utc()),
-            step: step.name().to_owned(),
-            manifest: head.id.map(|id| id.to_string()),
-            name: name.clone(),
-            version: version.clone(),
-            sequence,
-            key: head.key.clone(),
-            origin: head.origin.clone(),
-            reason: reason.map(str::to_owned),
-        };
-        if let Err(error) = self.log.append(&entry) {
-            tracing::error!("{error}; the step counts all the same");
-        }
-    }
-
-    /// Tells the broker how the heads stand.
-    pub(super) fn publish(&mut self) {
-        self.untold = false;
-        self.refused_told = self.refused.count;
-        match serde_json::to_vec(&self.report()) {
-            Ok(body) => drop(self.orders.send(Order::State(body))),
-            Err(error) => tracing::error!("head/state can't be written: {error}"),
-        }
-    }
-
-    pub(super) fn report(&self) -> Report {
-        let record = &self.record;
-        let configured = || self.configured.facts.clone();
-        let tell = |offer: &Offered| {
-            let have = self.receiving.as_ref().map(|receiving| receiving.have.as_slice()).unwrap_or_default();
-            let missing = (0u32..).zip(have).filter(|(_, have)| !**have).map(|(piece, _)| piece);
-            let tried = offer.step == Step::Trial || offer.trial.frames > 0;
-            OfferReport {
-                head: offer.head.clone(),
-                state: offer.step,
-                reason: offer.reason.clone(),
-                received: match offer.step {
-                    Step::Offered | Step::Receiving => have.iter().filter(|have| **have).count() as u32,
-                    _ => offer.pieces,
-                },
-                pieces: offer.pieces,
-                missing: ranges(missing, MISSING),
-                trial: tried.then(|| TrialReport { of: self.settings.trial_frames, ..offer.trial.clone() }),
-            }
-        };
-        Report {
-            schema: 1,
-            trap: self.trap.name.clone(),
-            groups: self.trap.groups.clone(),
-            at: rfc3339(OffsetDateTime::now_utc()),
-            backbone: self.trap.backbone.id.clone(),
-            backbone_sha256: self.trap.backbone.sha256.clone(),
-            max_bytes: self.trap.max_bytes,
-            active: record.active.clone().unwrap_or_else(configured),
-            previous: record.active.as_ref().map(|_| record.previous.clone().unwrap_or_else(configured)),
-            floor: record.floor,
-            ceiling: record.floor.saturating_add(self.trap.max_jump),
-            offer: record.offer.as_ref().map(tell),
-            decided: record.decided.iter().rev().take(TOLD).rev().cloned().collect(),
-            refused: self.refused.clone(),
-            local: self.local(),
         }
     }
 

@@ -15,7 +15,7 @@ use super::fault;
 use super::proof;
 use super::record::Offered;
 use super::refit::{self, Provenance};
-use super::report::{AskState, Asked, HeadFacts, LOCAL, Local, Step, TrialReport};
+use super::report::{AskState, Asked, HeadFacts, LOCAL, Local, Step};
 use crate::classifier::guarded;
 use crate::frame::ContentHash;
 use crate::heads::Bundle;
@@ -179,8 +179,14 @@ impl Acceptor {
         let [previous, active] =
             [&self.record.previous, &self.record.active].map(|head| head.clone().filter(|head| is_forgotten(head.id)));
         let under_way = self.record.under_way().filter(|offer| is_forgotten(Some(offer.id))).cloned();
+        let next = self.record.next.as_ref().filter(|next| is_forgotten(Some(next.id))).cloned();
         let title = |head: &HeadFacts| format!("{} {}", head.name, head.version);
         let mut done = Vec::new();
+        // Before the one under way, which would be followed by it.
+        if let Some(next) = next {
+            let _ = self.end_next(Step::Rejected, reason);
+            done.push(format!("{} is {}", title(&next.head), Step::Rejected));
+        }
         if let Some(offer) = under_way {
             let step = if offer.step == Step::Trial { Step::RolledBack } else { Step::Rejected };
             // Whatever the disk says, it judges no more.
@@ -204,7 +210,7 @@ impl Acceptor {
     }
 
     fn refit(&mut self, sequence: u64, key: &str) -> Outcome {
-        if let Some(offer) = self.record.under_way().filter(|offer| offer.head.origin != LOCAL) {
+        if let Some(offer) = self.record.latest().filter(|offer| offer.head.origin != LOCAL) {
             let head = &offer.head;
             return Ok(Err(format!("head {} {} is under way; ask again when it is decided", head.name, head.version)));
         }
@@ -249,13 +255,8 @@ impl Acceptor {
             origin: LOCAL.to_owned(),
         };
         let told = manifest.local.as_ref().map(refit::told).unwrap_or_default();
-        self.supersede()?;
-        let trial = TrialReport::default();
         let title = format!("{} {}", head.name, head.version);
-        let step = Step::Verified;
-        let offered = Offered { head, scopes: Vec::new(), id, step, reason: None, pieces: 0, trial };
-        self.change(step, |record| record.offer = Some(offered))?;
-        self.keep(&id, bundle)?;
+        self.bring_in(Offered::whole(id, head), bundle)?;
         Ok(Ok((1, format!("head {title} is proposed: {told}"))))
     }
 

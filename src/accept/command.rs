@@ -46,6 +46,9 @@ fn text(report: &Report, history: &[HeadEntry]) -> String {
     if let Some(offered) = report.offer.as_ref().filter(|offered| offered.head.id != report.active.id) {
         lines.push(format!("offered   {}", offer(offered)));
     }
+    if let Some(next) = &report.next {
+        lines.push(format!("next      {}", offer(next)));
+    }
     lines.push(format!("floor     sequence {}: this and lower ones are not taken", report.floor));
     if let Some(last) = &report.refused.last {
         lines.push(format!("refused   {} unproven messages since the start, the last: {last}", report.refused.count));
@@ -65,9 +68,17 @@ fn text(report: &Report, history: &[HeadEntry]) -> String {
     lines.extend(history.iter().map(|entry| {
         let name = format!("{} {}", entry.name, entry.version);
         let reason = entry.reason.as_ref().map(|reason| format!("  {reason}")).unwrap_or_default();
-        format!("{}  {name:width$}  {:>6}  {}{reason}", entry.at, entry.sequence, entry.step)
+        format!("{}  {name:width$}  {:>6}  {}{reason}", seconds(&entry.at), entry.sequence, entry.step)
     }));
     lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// A time without the part behind its seconds, of which zeros at the end are not written: columns would shift.
+fn seconds(at: &str) -> String {
+    match at.split_once('.') {
+        Some((whole, rest)) => format!("{whole}{}", rest.trim_start_matches(|letter: char| letter.is_ascii_digit())),
+        None => at.to_owned(),
+    }
 }
 
 fn head(facts: &HeadFacts) -> String {
@@ -90,4 +101,17 @@ fn offer(offered: &OfferReport) -> String {
         text.push_str(&format!("; {reason}"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_as_wide_as_each_other() {
+        for at in ["2026-11-24T10:00:07Z", "2026-11-24T10:00:07.1Z", "2026-11-24T10:00:07.123456789Z"] {
+            assert_eq!(seconds(at), "2026-11-24T10:00:07Z");
+        }
+        assert_eq!(seconds("2026-11-24T10:00:07.5+01:00"), "2026-11-24T10:00:07+01:00");
+    }
 }

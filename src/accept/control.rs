@@ -7,11 +7,12 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Sender};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::inbox::{Answer, Control, Input, Request};
 
@@ -20,11 +21,17 @@ const NAME: &str = "control.sock";
 /// Where systemd makes the runtime directory.
 const RUNTIME: &str = "/run/arcticd";
 /// Longest question, in bytes.
-const MAX_REQUEST: u64 = 64 << 10;
+const MAX_REQUEST: usize = 64 << 10;
 /// Longest answer, in bytes.
 const MAX_ANSWER: u64 = 16 << 20;
-/// How long a question may take to be written, and an answer to be found: loading a head takes seconds on a small board.
+/// How long a question may take to be written.
+const QUESTION: Duration = Duration::from_secs(5);
+/// How long an answer may take to be found: loading a head takes seconds on a small board.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How many are answered at a time: one who asks nothing keeps nobody else waiting.
+const AT_ONCE: usize = 8;
+/// What those threads may need: they read a line and write one.
+const STACK: usize = 256 << 10;
 
 /// Where a daemon with this state directory listens.
 pub fn path(state: &Path) -> PathBuf {
@@ -47,9 +54,23 @@ pub fn serve(path: &Path, inputs: Sender<Input>) -> Result<()> {
     }
     let listener = UnixListener::bind(path).with_context(of)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(of)?;
+    let seats = Arc::new(());
     let listen = move || {
         for stream in listener.incoming() {
-            let served = stream.map_err(anyhow::Error::new).and_then(|stream| answer(stream, &inputs));
+            let (inputs, seat) = (inputs.clone(), seats.clone());
+            let served = stream.map_err(anyhow::Error::new).and_then(|stream| {
+                if Arc::strong_count(&seats) > AT_ONCE + 1 {
+                    return say(&stream, &Answer::Refused(format!("{AT_ONCE} others are asking; try again")));
+                }
+                let serve = move || {
+                    if let Err(error) = answer(&stream, &inputs) {
+                        tracing::debug!("control socket: {error:#}");
+                    }
+                    drop(seat);
+                };
+                thread::Builder::new().name("arcticd-answer".into()).stack_size(STACK).spawn(serve)?;
+                Ok(())
+            });
             if let Err(error) = served {
                 tracing::debug!("control socket: {error:#}");
             }
@@ -59,22 +80,66 @@ pub fn serve(path: &Path, inputs: Sender<Input>) -> Result<()> {
     Ok(())
 }
 
-fn answer(mut stream: UnixStream, inputs: &Sender<Input>) -> Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut line = Vec::new();
-    BufReader::new(stream.try_clone()?.take(MAX_REQUEST)).read_until(b'\n', &mut line)?;
-    let answer = match serde_json::from_slice::<Request>(&line) {
-        Err(error) => Answer::Refused(format!("the question is not understood: {error}")),
-        Ok(request) => {
-            let (reply, answers) = mpsc::channel();
-            inputs.send(Input::Control(Control { request, reply })).context("the daemon is ending")?;
-            answers.recv_timeout(PATIENCE).context("no answer was found in time")?
-        }
+fn answer(stream: &UnixStream, inputs: &Sender<Input>) -> Result<()> {
+    let answer = match question(stream)? {
+        Err(reason) => Answer::Refused(reason),
+        Ok(line) => match serde_json::from_slice::<Request>(&line) {
+            Err(error) => Answer::Refused(format!("the question is not understood: {error}")),
+            Ok(request) => ask_the_heads(request, inputs),
+        },
     };
-    let mut text = serde_json::to_vec(&answer)?;
+    say(stream, &answer)
+}
+
+/// A line; or why there is none, however it is dealt out.
+fn question(mut stream: &UnixStream) -> Result<Result<Vec<u8>, String>> {
+    let (end, mut line, mut some) = (Instant::now() + QUESTION, Vec::new(), [0; 4096]);
+    while !line.contains(&b'\n') {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(Err(format!("no question came within {} s", QUESTION.as_secs())));
+        }
+        if line.len() > MAX_REQUEST {
+            return Ok(Err(format!("the question has more than {MAX_REQUEST} bytes")));
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut some) {
+            Ok(0) => break,
+            Ok(count) => line.extend(some.iter().take(count)),
+            Err(error) if is_too_late(&error) || error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Ok(line))
+}
+
+fn ask_the_heads(request: Request, inputs: &Sender<Input>) -> Answer {
+    let (reply, answers) = mpsc::channel();
+    if inputs.send(Input::Control(Control { request, reply })).is_err() {
+        return Answer::Refused(
+            "the daemon is ending, or what looks after its heads has died; its log says why".into(),
+        );
+    }
+    answers.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+        Answer::Refused(match error {
+            RecvTimeoutError::Timeout => {
+                format!("the daemon is busy with a head and found no answer in {} s; try again", PATIENCE.as_secs())
+            }
+            RecvTimeoutError::Disconnected => "the daemon is ending".into(),
+        })
+    })
+}
+
+fn say(mut stream: &UnixStream, answer: &Answer) -> Result<()> {
+    stream.set_write_timeout(Some(QUESTION))?;
+    let mut text = serde_json::to_vec(answer)?;
     text.push(b'\n');
     Ok(stream.write_all(&text)?)
+}
+
+/// A timeout of a socket, which the system calls by either name.
+fn is_too_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// Asks the daemon whose state directory this is.
@@ -97,11 +162,26 @@ pub fn ask(state: &Path, request: &Request) -> Result<Answer> {
             ),
         }
     };
-    stream.set_read_timeout(Some(PATIENCE))?;
+    // It says itself that it found none in time.
+    let patience = QUESTION + PATIENCE;
+    stream.set_read_timeout(Some(patience))?;
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
-    stream.write_all(&text).context("the daemon does not listen")?;
+    // One that has sent us away already has said why.
+    stream
+        .write_all(&text)
+        .or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+        .context("the daemon does not listen")?;
     let mut line = Vec::new();
-    BufReader::new(stream.take(MAX_ANSWER)).read_until(b'\n', &mut line).context("the daemon does not answer")?;
+    let left = || anyhow!("the daemon ended the connection without an answer; its log may say why");
+    match BufReader::new(stream.take(MAX_ANSWER)).read_until(b'\n', &mut line) {
+        Ok(0) => return Err(left()),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(left()),
+        Err(error) if is_too_late(&error) => {
+            bail!("the daemon has not answered within {} s; is it stopped, or very busy?", patience.as_secs())
+        }
+        Err(error) => return Err(error).context("the daemon does not answer"),
+    }
     serde_json::from_slice(&line).context("the daemon's answer is not understood; is it of another version?")
 }

@@ -22,13 +22,32 @@ pub fn points() -> Vec<String> {
 /// The same on the way of a request.
 pub const OF_REQUESTS: [&str; 2] = ["request noted", "heads forgotten"];
 
+/// Whether the environment variable `ARCTICD_FAULT` names this trouble.
+pub(super) fn is(trouble: &str) -> bool {
+    #[cfg(debug_assertions)]
+    return std::env::var("ARCTICD_FAULT").is_ok_and(|fault| fault == trouble);
+    #[cfg(not(debug_assertions))]
+    {
+        let _ = trouble;
+        false
+    }
+}
+
+/// Panics if the environment variable `ARCTICD_FAULT` is `panic in`, a blank and the head's title.
+pub(super) fn panic_in(head: impl FnOnce() -> String) {
+    #[cfg(debug_assertions)]
+    #[allow(clippy::panic)]
+    if is(&format!("panic in {}", head())) {
+        panic!("as asked");
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = head;
+}
+
 /// Ends the process if the environment variable `ARCTICD_FAULT` names this place.
 pub(super) fn point(place: &str) {
-    #[cfg(debug_assertions)]
-    if std::env::var("ARCTICD_FAULT").is_ok_and(|fault| fault == place) {
+    if is(place) {
         tracing::error!("dies here, as asked: {place}");
         std::process::abort();
     }
-    #[cfg(not(debug_assertions))]
-    let _ = place;
 }

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::fault;
 use crate::classifier::{ClassifyError, guarded};
 use crate::config::Alerts;
 use crate::detect::{Rules, RulesError, Verdict};
@@ -113,7 +114,11 @@ impl Judge {
     /// # Errors
     /// [`ClassifyError::Model`] and [`ClassifyError::Panic`].
     pub fn look(&self, features: &[f32]) -> Result<Opinion, ClassifyError> {
-        let scores = guarded("classify", || self.head.look(features))??;
+        let look = || {
+            fault::panic_in(|| self.head.title());
+            self.head.look(features)
+        };
+        let scores = guarded("classify", look)??;
         let verdict = self.rules.judge(&scores.labels, scores.novel);
         Ok(Opinion { scores, verdict })
     }

@@ -11,6 +11,7 @@
 
 mod acceptor;
 mod arrive;
+mod aside;
 pub mod ask;
 mod asked;
 pub mod command;
@@ -21,12 +22,14 @@ pub mod fault;
 mod inbox;
 pub mod judges;
 mod offer;
+mod pieces;
 mod proof;
 mod record;
 mod refit;
 mod report;
 mod service;
 mod store;
+mod tell;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod topics;

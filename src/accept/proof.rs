@@ -1,6 +1,6 @@
 //! Whether a head may come in, from what it says of itself once its signature holds. Pure.
 
-use super::record::Record;
+use super::record::{Offered, Record};
 use super::report::Step;
 use crate::config::Alerts;
 use crate::detect::{Rules, RulesError};
@@ -52,7 +52,7 @@ pub(super) enum Refusal {
 /// What is done with an offer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// It comes in, in the place of whatever is under way.
+    /// It comes in.
     Take,
     /// It is under way already.
     UnderWay,
@@ -64,9 +64,17 @@ pub(super) enum Entry {
     Refuse(Refusal),
 }
 
-/// Holds a head against the trap and against what was before. `bytes`: of network and canaries.
-pub(super) fn enter(trap: &Trap, record: &Record, id: &ContentHash, manifest: &HeadManifest, bytes: u64) -> Entry {
-    if record.under_way().is_some_and(|offer| offer.id == *id) {
+/// Holds a head against the trap and against what was before. `bytes`: of network and canaries; `rival`: what it would take
+/// the place of.
+pub(super) fn enter(
+    trap: &Trap,
+    record: &Record,
+    rival: Option<&Offered>,
+    id: &ContentHash,
+    manifest: &HeadManifest,
+    bytes: u64,
+) -> Entry {
+    if record.is_on_its_way(id) {
         return Entry::UnderWay;
     }
     let serves = record.active.as_ref().is_some_and(|active| active.id == Some(*id));
@@ -78,7 +86,7 @@ pub(super) fn enter(trap: &Trap, record: &Record, id: &ContentHash, manifest: &H
     }
     match check(trap, record.floor, manifest, bytes) {
         Err(refusal) => Entry::Refuse(refusal),
-        Ok(()) if record.under_way().is_some_and(|offer| offer.head.sequence >= manifest.sequence) => Entry::Behind,
+        Ok(()) if rival.is_some_and(|rival| rival.head.sequence >= manifest.sequence) => Entry::Behind,
         Ok(()) => Entry::Take,
     }
 }
@@ -145,7 +153,7 @@ mod tests {
     fn entry(record: &Record, change: impl FnOnce(&mut HeadManifest)) -> Entry {
         let mut manifest = manifest(5);
         change(&mut manifest);
-        enter(&trap(), record, &ContentHash::of(b"head"), &manifest, 1000)
+        enter(&trap(), record, record.latest(), &ContentHash::of(b"head"), &manifest, 1000)
     }
 
     #[test]
@@ -173,7 +181,7 @@ mod tests {
         assert!(matches!(refused(&|it| it.sequence = 0), Refusal::Old { .. }));
         assert!(matches!(refused(&|it| it.sequence = 11), Refusal::Jump { .. }));
         assert!(matches!(refused(&|it| it.sequence = u64::MAX), Refusal::Jump { .. }));
-        let large = enter(&trap(), &Record::new(), &ContentHash::of(b"head"), &manifest(5), 1001);
+        let large = enter(&trap(), &Record::new(), None, &ContentHash::of(b"head"), &manifest(5), 1001);
         assert!(matches!(large, Entry::Refuse(Refusal::TooLarge { .. })));
     }
 

@@ -33,6 +33,10 @@ pub(super) struct Record {
     pub previous: Option<HeadFacts>,
     /// The last head that was offered.
     pub offer: Option<Offered>,
+    /// A later one whose pieces come in while `offer` is tried: it takes its place when it is here whole, and goes on by
+    /// itself when the trial ends before. Only while `offer` is under way and past its own pieces.
+    #[serde(default)]
+    pub next: Option<Offered>,
     /// The latest last.
     pub decided: Vec<Decided>,
     /// sha256 of the configured head's network when `active` came into service.
@@ -68,6 +72,14 @@ pub(super) struct Offered {
     pub trial: TrialReport,
 }
 
+impl Offered {
+    /// Of a head that lies here whole.
+    pub fn whole(id: ContentHash, head: HeadFacts) -> Self {
+        let trial = TrialReport::default();
+        Self { head, scopes: Vec::new(), id, step: Step::Verified, reason: None, pieces: 0, trial }
+    }
+}
+
 impl Record {
     /// A trap that was never offered anything.
     pub fn new() -> Self {
@@ -77,6 +89,68 @@ impl Record {
     /// The offer, if something still happens to it.
     pub fn under_way(&self) -> Option<&Offered> {
         self.offer.as_ref().filter(|offer| !offer.step.is_final())
+    }
+
+    /// The offer whose pieces come in.
+    pub fn awaited(&self) -> Option<&Offered> {
+        self.next.as_ref().or_else(|| self.under_way().filter(|offer| offer.step.awaits_pieces()))
+    }
+
+    /// As [`Record::awaited`].
+    pub fn awaited_mut(&mut self) -> Option<&mut Offered> {
+        match &mut self.next {
+            Some(next) => Some(next),
+            None => self.offer.as_mut().filter(|offer| offer.step.awaits_pieces()),
+        }
+    }
+
+    /// The latest that something still happens to.
+    pub fn latest(&self) -> Option<&Offered> {
+        self.next.as_ref().or_else(|| self.under_way())
+    }
+
+    /// Whether something still happens to the head with this id.
+    pub fn is_on_its_way(&self, id: &ContentHash) -> bool {
+        [self.under_way(), self.next.as_ref()].into_iter().flatten().any(|offer| offer.id == *id)
+    }
+
+    /// This offer is the one under way from now on. Those that it leaves behind.
+    pub fn open(&mut self, offered: Offered, reason: &str) -> Vec<HeadFacts> {
+        let before = self.under_way().map(|offer| offer.head.clone());
+        if before.is_some() {
+            self.end_offer(Step::Superseded, Some(reason.to_owned()));
+        }
+        let mut behind = Vec::from_iter(before);
+        if self.next.as_ref().is_some_and(|next| next.id == offered.id) {
+            self.next = None;
+        } else if self.next.as_ref().is_some_and(|next| next.head.sequence <= offered.head.sequence) {
+            behind.extend(self.end_next(Step::Superseded, reason));
+        }
+        self.offer = Some(offered);
+        behind
+    }
+
+    /// This offer is awaited beside the one under way. The one that was before, if any.
+    pub fn open_beside(&mut self, offered: Offered, reason: &str) -> Option<HeadFacts> {
+        let behind = self.end_next(Step::Superseded, reason);
+        self.next = Some(offered);
+        behind
+    }
+
+    /// Ends the offer that is awaited beside the one under way.
+    pub fn end_next(&mut self, step: Step, reason: &str) -> Option<HeadFacts> {
+        let next = self.next.take()?;
+        self.decide(next.id, next.head.sequence, step, Some(reason.to_owned()));
+        Some(next.head)
+    }
+
+    /// What was awaited beside another head is the offer under way once that one's end has come.
+    pub fn go_on(&mut self) -> bool {
+        let goes = self.under_way().is_none() && self.next.is_some();
+        if goes {
+            self.offer = self.next.take();
+        }
+        goes
     }
 
     /// What became of the head with this id.
@@ -175,7 +249,7 @@ impl Record {
     /// Ids of the heads whose files are needed.
     pub fn kept(&self) -> Vec<ContentHash> {
         let stored = [&self.active, &self.previous].into_iter().flatten().filter_map(|head| head.id);
-        stored.chain(self.under_way().map(|offer| offer.id)).collect()
+        stored.chain([self.under_way(), self.next.as_ref()].into_iter().flatten().map(|offer| offer.id)).collect()
     }
 }
 
@@ -195,12 +269,13 @@ mod tests {
         }
     }
 
-    fn offer(record: &mut Record, number: u64) {
+    fn offered(number: u64, step: Step) -> Offered {
         let head = facts(number);
-        let id = head.id.unwrap();
-        let trial = TrialReport::default();
-        record.offer =
-            Some(Offered { head, scopes: Vec::new(), id, step: Step::Trial, reason: None, pieces: 0, trial });
+        Offered { step, ..Offered::whole(head.id.unwrap(), head) }
+    }
+
+    fn offer(record: &mut Record, number: u64) {
+        record.offer = Some(offered(number, Step::Trial));
     }
 
     #[test]
@@ -265,6 +340,48 @@ mod tests {
     }
 
     #[test]
+    fn a_head_awaited_beside_a_trial_gives_way_to_later_ones_alone_and_goes_on_when_the_trial_ends() {
+        let mut record = Record::new();
+        offer(&mut record, 1);
+        assert_eq!((record.awaited(), record.latest().unwrap().head.sequence), (None, 1));
+        assert_eq!(record.open_beside(offered(2, Step::Receiving), "later"), None);
+        assert_eq!(record.open_beside(offered(4, Step::Receiving), "later"), Some(facts(2)));
+        assert_eq!((record.awaited().unwrap().id, record.kept().len()), (facts(4).id.unwrap(), 2));
+        // One that came whole, from between both: it is tried, and the later one is awaited all the same.
+        assert_eq!(record.open(offered(3, Step::Verified), "later"), [facts(1)]);
+        assert_eq!(record.awaited().unwrap().head.sequence, 4);
+        assert!(!record.go_on(), "the trial is not over");
+        record.end_offer(Step::RolledBack, None);
+        assert!(record.go_on() && !record.go_on());
+        assert_eq!((record.under_way(), record.next.clone()), (Some(&offered(4, Step::Receiving)), None));
+        assert_eq!(record.awaited(), record.under_way());
+        let states: Vec<_> = record.decided.iter().map(|decided| (decided.sequence, decided.state)).collect();
+        assert_eq!(states, [(2, Step::Superseded), (1, Step::Superseded), (3, Step::RolledBack)]);
+    }
+
+    #[test]
+    fn a_head_that_was_awaited_takes_the_place_of_the_one_tried_once() {
+        let mut record = Record::new();
+        offer(&mut record, 1);
+        record.open_beside(offered(2, Step::Receiving), "later");
+        assert_eq!(record.open(offered(2, Step::Verified), "later"), [facts(1)]);
+        assert_eq!((record.next.clone(), record.under_way()), (None, Some(&offered(2, Step::Verified))));
+        record.open_beside(offered(3, Step::Receiving), "later");
+        // A later one whole takes the place of both.
+        assert_eq!(record.open(offered(4, Step::Verified), "later"), [facts(2), facts(3)]);
+        assert_eq!(record.next, None);
+    }
+
+    #[test]
+    fn a_record_from_before_heads_were_awaited_beside_others_is_read() {
+        let mut record = Record::new();
+        offer(&mut record, 1);
+        let mut old = serde_json::to_value(&record).unwrap();
+        old.as_object_mut().unwrap().remove("next").unwrap();
+        assert_eq!(serde_json::from_value::<Record>(old).unwrap(), record);
+    }
+
+    #[test]
     fn a_record_is_read_as_it_was_written() {
         let mut record = Record::new();
         offer(&mut record, 1);
@@ -272,6 +389,7 @@ mod tests {
         offer(&mut record, 2);
         record.offer.as_mut().unwrap().scopes.push(Scope::Group("coast".into()));
         record.died_of(facts(2).id.unwrap());
+        record.open_beside(offered(3, Step::Receiving), "later");
         let text = serde_json::to_vec(&record).unwrap();
         assert_eq!(serde_json::from_slice::<Record>(&text).unwrap(), record);
     }

@@ -45,6 +45,11 @@ impl Step {
         matches!(self, Self::Active | Self::Rejected | Self::RolledBack | Self::Superseded)
     }
 
+    /// Whether pieces of it are still to come.
+    pub fn awaits_pieces(self) -> bool {
+        matches!(self, Self::Offered | Self::Receiving)
+    }
+
     /// As in JSON.
     pub fn name(self) -> &'static str {
         match self {
@@ -114,6 +119,9 @@ pub struct Report {
     pub ceiling: u64,
     /// The last head that was offered with a signature that holds.
     pub offer: Option<OfferReport>,
+    /// A later one whose pieces come in while `offer` is tried.
+    #[serde(default)]
+    pub next: Option<OfferReport>,
     /// What became of earlier offers, the latest last; at most 8.
     pub decided: Vec<Decided>,
     /// What was refused before its signature held, and requests that came too late or to the wrong trap, since the daemon
@@ -183,10 +191,14 @@ pub struct Decided {
 }
 
 impl Report {
+    /// The offer of the head with this id, tried or awaited.
+    pub fn offer_of(&self, id: ContentHash) -> Option<&OfferReport> {
+        [&self.offer, &self.next].into_iter().flatten().find(|offer| offer.head.id == Some(id))
+    }
+
     /// How far the head with this id came, and why not further; none if the trap does not speak of it.
     pub fn fate(&self, id: ContentHash) -> Option<(Step, Option<&str>)> {
-        let offer = self.offer.as_ref().filter(|offer| offer.head.id == Some(id));
-        let offer = offer.map(|offer| (offer.state, offer.reason.as_deref()));
+        let offer = self.offer_of(id).map(|offer| (offer.state, offer.reason.as_deref()));
         let decided = self.decided.iter().rev().find(|decided| decided.id == id);
         offer.or_else(|| decided.map(|decided| (decided.state, decided.reason.as_deref())))
     }

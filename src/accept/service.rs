@@ -117,44 +117,32 @@ impl Acceptor {
         self.status.warn("heads", Some(text));
     }
 
-    /// Goes on with the head under way, from what is on disk.
+    /// Goes on with the heads under way, from what is on disk.
     pub(super) fn resume(&mut self) {
+        self.go_on();
+        self.resume_pieces();
         let Some(offer) = self.record.under_way().cloned() else { return };
         match offer.step {
-            Step::Offered | Step::Receiving if !self.is_receiving() => {
-                let keys = self.keys();
-                let opened = self.store.begun(&offer.id).and_then(|begun| Ok(begun.seal()?.verify(&keys)?));
-                match opened.map(|opened| opened.manifest().chunks.clone()) {
-                    Ok(Some(chunks)) => {
-                        if offer.step == Step::Receiving || self.step(Step::Receiving, None).is_ok() {
-                            self.receive(chunks);
-                        }
-                    }
-                    // Nothing of it was kept: the offer comes again.
-                    _ => self.forget_offer(),
-                }
-            }
             Step::Verified if self.store.has_head(&offer.id) => {
-                let Ok(()) = self.step(Step::Staged, None) else { return };
-                self.unsubscribe();
-                self.try_out();
+                if let Err(error) = self.stage() {
+                    let _ = self.troubled(&error);
+                }
             }
             // Verified, but not kept any more: back to the pieces if there are any, else it comes again.
             Step::Verified if offer.pieces > 0 => {
                 let Ok(()) = self.step(Step::Receiving, None) else { return };
-                self.resume();
+                self.resume_pieces();
             }
-            Step::Verified => self.forget_offer(),
+            Step::Verified => {
+                self.record.offer = None;
+                self.unsubscribe();
+                self.go_on();
+                self.keep_record();
+            }
             Step::Staged | Step::CanariesPassed => self.try_out(),
             Step::Shadow | Step::Trial if self.candidate.is_none() => self.try_out(),
             _ => {}
         }
-    }
-
-    fn forget_offer(&mut self) {
-        self.unsubscribe();
-        self.record.offer = None;
-        self.keep_record();
     }
 
     /// Loads a head that is here whole and lets it look at frames.
@@ -351,6 +339,7 @@ impl Acceptor {
         // Who hears that it serves may rely on it.
         self.publish();
         self.store.sweep(&self.record.kept());
+        self.go_on();
     }
 
     /// The head in service leaves it; the one before takes its place at once.
@@ -416,6 +405,10 @@ impl Acceptor {
         let known: BTreeSet<String> = keys.iter().map(|key| key.id().to_string()).collect();
         let revoked = |key: &Option<String>| key.as_ref().is_some_and(|key| !known.contains(key));
         let reason = "its key is trusted no more";
+        // Before the one under way, which would be followed by it.
+        if self.record.next.as_ref().is_some_and(|next| revoked(&next.head.key)) {
+            let _ = self.end_next(Step::Rejected, reason);
+        }
         if self.record.under_way().is_some_and(|offer| revoked(&offer.head.key)) {
             let step = self.record.under_way().map_or(Step::Rejected, |offer| offer.step);
             let _ = self.end(if step == Step::Trial { Step::RolledBack } else { Step::Rejected }, reason);

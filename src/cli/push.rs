@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 
 use crate::accept::Scope;
+use crate::config;
 
 const AFTER_LONG_HELP: &str = "\
 The head stays on the broker (retained messages) until a later push replaces it
@@ -67,10 +68,10 @@ pub struct Clear {
 #[group(required = true, multiple = true)]
 pub struct Targets {
     /// This trap; may be given several times, or names separated by commas
-    #[arg(long, value_name = "TRAP", value_delimiter = ',', value_parser = name)]
+    #[arg(long, value_name = "TRAP", value_delimiter = ',', value_parser = trap)]
     pub trap: Vec<String>,
     /// All traps of this group; likewise
-    #[arg(long, value_name = "GROUP", value_delimiter = ',', value_parser = name)]
+    #[arg(long, value_name = "GROUP", value_delimiter = ',', value_parser = group)]
     pub group: Vec<String>,
 }
 
@@ -121,22 +122,18 @@ impl Targets {
     }
 }
 
-/// As the configuration's `trap` and `groups`: nothing that means more than itself in a topic.
-fn name(text: &str) -> Result<String, String> {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    match text {
-        "group" | "fleet" => Err("`group` and `fleet` are reserved".into()),
-        _ if !text.is_empty() && text.bytes().all(fits) => Ok(text.to_owned()),
-        _ => Err("a name is small letters, digits and dashes".into()),
-    }
+// What is given here is what traps are configured with, by the same rules: nothing that means more than itself in a topic.
+
+fn trap(text: &str) -> Result<String, String> {
+    config::allows("trap", text).map(|()| text.to_owned())
+}
+
+fn group(text: &str) -> Result<String, String> {
+    config::allows("groups", text).map(|()| text.to_owned())
 }
 
 fn prefix(text: &str) -> Result<String, String> {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
-    match !text.is_empty() && text.bytes().all(fits) {
-        true => Ok(text.to_owned()),
-        false => Err("a prefix is small letters, digits, dashes and underscores".into()),
-    }
+    config::allows("mqtt.prefix", text).map(|()| text.to_owned())
 }
 
 #[cfg(test)]
@@ -153,13 +150,26 @@ mod tests {
 
     #[test]
     fn a_name_can_not_reach_beyond_its_level_of_the_topic() {
-        assert_eq!(name("mast-3").unwrap(), "mast-3");
-        for wrong in ["", "+", "#", "a/b", "A", "a_b", "group", "fleet", "ø", "a b"] {
-            assert!(name(wrong).is_err(), "{wrong}");
+        for name in [trap, group] {
+            assert_eq!(name("mast-3").unwrap(), "mast-3");
+            for wrong in ["", "+", "#", "a/b", "A", "a_b", "ø", "a b"] {
+                assert!(name(wrong).is_err(), "{wrong}");
+            }
         }
         assert_eq!(prefix("field_1").unwrap(), "field_1");
         for wrong in ["", "a/b", "+", "A"] {
             assert!(prefix(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_reserved_is_so_in_the_configuration_and_here() {
+        for name in ["group", "fleet"] {
+            assert!(trap(name).unwrap_err().contains("reserved"));
+            assert_eq!(
+                config::from_text("a.toml".as_ref(), &format!("groups = [{name:?}]")).is_ok(),
+                group(name).is_ok()
+            );
         }
     }
 }

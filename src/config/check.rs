@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::schema::{choices, join, last};
+use super::schema::{choices, join, last, shared};
 use super::suggest;
 
 /// A key's dotted path and what is wrong there.
@@ -13,6 +13,19 @@ pub(super) fn check(schema: &Value, root: &Value) -> Vec<Finding> {
     let mut found = Vec::new();
     walk(schema, schema, root, "", &mut found);
     found
+}
+
+/// Whether the key with this dotted path may hold `text`, in a list as one of its items: the rule of the configuration for
+/// what is given elsewhere.
+///
+/// # Errors
+/// Says what it must be.
+pub fn allows(key: &str, text: &str) -> Result<(), String> {
+    let schema = key.split('.').try_fold(shared(), |schema, name| schema["properties"].get(name));
+    let schema = schema.ok_or_else(|| format!("{key} is not a key"))?;
+    let schema = if schema["type"] == "array" { &schema["items"] } else { schema };
+    let value = Value::from(text);
+    if fits(schema, &value) { Ok(()) } else { Err(wrong(schema, &value, key)) }
 }
 
 fn walk(whole: &Value, schema: &Value, value: &Value, key: &str, found: &mut Vec<Finding>) {
@@ -174,7 +187,7 @@ fn describe_class(pattern: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::schema::{leaves, lookup, shared};
+    use super::super::schema::{leaves, lookup};
     use super::*;
 
     fn findings(text: &str) -> Vec<String> {

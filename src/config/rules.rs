@@ -9,6 +9,9 @@ use super::schema::lookup;
 /// The keys that only a TLS connection uses.
 const TLS_FILES: [&str; 3] = ["mqtt.ca_file", "mqtt.cert_file", "mqtt.key_file"];
 
+/// The keys that say more of `power.uplink = "windows"`.
+const WINDOW_KEYS: [&str; 3] = ["power.uplink_every_s", "power.uplink_for_s", "power.uplink_alerts"];
+
 /// Contradictions. Looks at the raw values, so that they are reported beside wrong values and not after them.
 pub(super) fn contradictions(root: &Value) -> Vec<Finding> {
     let given = |key: &str| lookup(root, key).is_some();
@@ -49,6 +52,14 @@ pub(super) fn warnings(root: &Value) -> Vec<String> {
             warnings.push(format!("the password travels to {broker} in clear text: use mqtts:// if the broker can"));
         }
         _ => {}
+    }
+
+    let windows = lookup(root, "power.uplink").and_then(Value::as_str) == Some("windows");
+    if windows && !given("mqtt.url") {
+        warnings.push("`power.uplink` has no effect: `mqtt.url` is absent, so there is no link".into());
+    }
+    for key in WINDOW_KEYS.into_iter().filter(|key| !windows && given(key)) {
+        warnings.push(format!("`{key}` has no effect: `power.uplink` is not \"windows\""));
     }
 
     let labels: Vec<&Value> = lookup(root, "alerts.labels").and_then(Value::as_array).into_iter().flatten().collect();
@@ -118,6 +129,13 @@ mod tests {
     fn broker_settings_without_a_broker_are_warned_of() {
         assert_eq!(warned("mqtt.username = 'u'"), 1);
         assert_eq!(warned(""), 0);
+    }
+
+    #[test]
+    fn windows_without_a_broker_and_their_keys_without_windows_are_warned_of() {
+        assert_eq!(warned("power.uplink = 'windows'"), 1);
+        assert_eq!(warned("power.uplink_every_s = 5\npower.uplink_alerts = 'next_window'"), 2);
+        assert_eq!(warned("mqtt.url = 'mqtts://h'\npower.uplink = 'windows'\npower.uplink_for_s = 5"), 0);
     }
 
     #[test]

@@ -92,8 +92,8 @@ fn read(path: &Path, guarded: bool) -> Result<Secret, SecretError> {
         Err(source) if source.kind() == io::ErrorKind::InvalidData => return Err(SecretError::NoPassword { path }),
         Err(source) => return Err(SecretError::Read { path, source }),
     };
-    if guarded && mode & 0o007 != 0 {
-        return Err(SecretError::Open { path, mode });
+    if guarded {
+        kept_from_all(&path, mode)?;
     }
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
@@ -101,6 +101,17 @@ fn read(path: &Path, guarded: bool) -> Result<Secret, SecretError> {
         "" => Err(SecretError::Empty { path }),
         _ if line.contains(['\n', '\0']) || line.len() as u64 > LONGEST => Err(SecretError::NoPassword { path }),
         _ => Ok(Secret(line.to_string())),
+    }
+}
+
+/// Whether a file with these permission bits may hold a secret: a group may read it, but not every user of the machine.
+///
+/// # Errors
+/// [`SecretError::Open`].
+pub(crate) fn kept_from_all(path: &Path, mode: u32) -> Result<(), SecretError> {
+    match mode & 0o007 {
+        0 => Ok(()),
+        _ => Err(SecretError::Open { path: path.to_owned(), mode: mode & 0o777 }),
     }
 }
 

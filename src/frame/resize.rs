@@ -1,6 +1,8 @@
 //! Brings a picture to the size a network wants.
 
 use fast_image_resize as fir;
+use fir::images::{Image, TypedImageRef};
+use fir::pixels::U8x3;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -91,9 +93,10 @@ fn scale(pixels: &Pixels, part: Part, width: u32, height: u32, filter: Filter) -
     };
     let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(kernel));
     let options = options.crop(part.left, part.top, part.width, part.height);
-    let source = fir::images::ImageRef::new(pixels.width, pixels.height, &pixels.rgb, fir::PixelType::U8x3).ok()?;
-    let mut target = fir::images::Image::new(width, height, fir::PixelType::U8x3);
-    fir::Resizer::new().resize(&source, &mut target, &options).ok()?;
+    // `resize` would ask for the kind of pixel at run time and bring the code for all kinds.
+    let source = TypedImageRef::<U8x3>::from_buffer(pixels.width, pixels.height, &pixels.rgb).ok()?;
+    let mut target = Image::new(width, height, fir::PixelType::U8x3);
+    fir::Resizer::new().resize_typed(&source, &mut target.typed_image_mut::<U8x3>()?, &options).ok()?;
     Some(Pixels { width, height, rgb: target.into_vec() })
 }
 

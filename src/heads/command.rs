@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -13,6 +13,7 @@ use super::signature::Signature;
 use super::{Bundle, TrustedKeys, bundle, inspect, keys};
 use crate::classifier::guarded;
 use crate::cli::{HeadCommand, NewKey, Sign};
+use crate::config::kept_from_all;
 use crate::exit_code::ExitCode;
 use crate::terminal;
 
@@ -174,6 +175,11 @@ fn create(path: &Path, text: &str, mode: u32) -> Result<()> {
 }
 
 fn password_in(file: &Path) -> Result<String, KeyError> {
+    // A key is worth no more than what protects it. Of the file's own, for a link's bits say nothing.
+    if let Ok(metadata) = fs::metadata(file) {
+        let kept = kept_from_all(file, metadata.permissions().mode());
+        kept.map_err(|error| KeyError::NoPassword(error.to_string()))?;
+    }
     let text = keys::read(file);
     let text = text.map_err(|error| KeyError::NoPassword(format!("password file {}: {error}", file.display())))?;
     match text.lines().next() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::unit;
@@ -60,8 +60,20 @@ impl Account {
 
 /// What the daemon's user can't read though this one can, with the remedy.
 pub(super) fn remarks(config: &Config) -> Vec<String> {
-    let Some(account) = Account::of_daemon() else { return Vec::new() };
-    let mut remarks = Vec::new();
+    let (hidden, files): (Vec<&PathBuf>, Vec<&PathBuf>) = [&config.mqtt.password_file, &config.mqtt.ca_file]
+        .into_iter()
+        .flatten()
+        .partition(|file| unit::in_a_home(file));
+    let mut remarks: Vec<String> = hidden
+        .into_iter()
+        .map(|file| {
+            format!(
+                "{} is in a home, which the systemd unit hides or may not enter: move it to /etc/arcticd, and name it there",
+                file.display()
+            )
+        })
+        .collect();
+    let Some(account) = Account::of_daemon() else { return remarks };
     let directory = &config.capture.directory;
     if !account.reads(directory) {
         remarks.push(format!(
@@ -69,7 +81,7 @@ pub(super) fn remarks(config: &Config) -> Vec<String> {
             directory.display()
         ));
     }
-    for file in [&config.mqtt.password_file, &config.mqtt.ca_file].into_iter().flatten() {
+    for file in files {
         if !account.reads(file) {
             remarks.push(format!("the user {DAEMON} can't read {0}: `chown {DAEMON} {0}`", file.display()));
         }
@@ -80,6 +92,15 @@ pub(super) fn remarks(config: &Config) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_in_a_home_are_remarked_whoever_runs_this() {
+        let mqtt = |file: &str| crate::config::Mqtt { ca_file: Some(file.into()), ..Default::default() };
+        let remarks = |file| remarks(&Config { mqtt: mqtt(file), ..Default::default() });
+        let hidden = remarks("/home/pi/ca.pem");
+        assert!(hidden.iter().any(|text| text.contains("/home/pi/ca.pem is in a home")), "{hidden:?}");
+        assert!(!remarks("/etc/arcticd/ca.pem").iter().any(|text| text.contains("in a home")));
+    }
 
     #[test]
     fn the_daemons_user_is_found_by_its_whole_name() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::JournalError;
+use super::{JournalError, priority};
 
 /// A message waiting for its acknowledgement; the body never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,17 @@ impl Outbox {
             Ok(messages)
         };
         query().map_err(|source| self.wrong(source))
+    }
+
+    /// Whether an alert waits, an old one included.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn alert_waits(&self) -> Result<bool, JournalError> {
+        self.db
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM messages WHERE state = 'queued' AND priority >= ?1)")
+            .and_then(|mut query| query.query_row([priority::REPLAYED], |row| row.get(0)))
+            .map_err(|source| self.wrong(source))
     }
 
     /// Notes acknowledgements; returns once they are on disk. A message that was dropped while it was under way stays in

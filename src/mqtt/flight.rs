@@ -14,6 +14,8 @@ pub(super) enum Sent {
     HeadState,
     /// Health and the like: nobody waits for it.
     Other,
+    /// Its acknowledgement tells that the broker had nothing more to say: what it sent before came before.
+    Question,
 }
 
 /// What one connection has under way.
@@ -59,6 +61,12 @@ impl Flight {
     /// Messages that are not acknowledged yet.
     pub(super) fn under_way(&self) -> usize {
         self.unnumbered.len() + self.numbered.len()
+    }
+
+    /// Whether a message that somebody waits for is not acknowledged yet, or its acknowledgement not on disk.
+    pub(super) fn owes(&self) -> bool {
+        let waited_for = |sent: &Sent| matches!(sent, Sent::Entry(_) | Sent::HeadState);
+        !self.entries.is_empty() || self.unnumbered.iter().chain(self.numbered.values()).any(waited_for)
     }
 
     /// How many acknowledgements wait to be noted.

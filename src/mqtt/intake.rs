@@ -170,6 +170,18 @@ impl Intake {
         }
     }
 
+    /// Whether the broker has answered and been answered: what it keeps for this trap has come, or is on its way.
+    pub(super) fn is_settled(&self) -> bool {
+        let now = &self.now;
+        let asking = now.asked.is_some() || !now.subscribe.is_empty() || !now.unsubscribe.is_empty();
+        !asking && now.owed.is_empty() && now.acks == 0 && !now.state_due && !now.state_under_way
+    }
+
+    /// Whether pieces of a head are waited for.
+    pub(super) fn awaits_pieces(&self) -> bool {
+        self.now.hearing && !self.wanted.is_empty()
+    }
+
     /// What is to be published on `head/state` now; one at a time, so that the latest comes last and no other waits.
     pub(super) fn take_state(&mut self) -> Option<Vec<u8>> {
         if !self.now.state_due || self.now.state_under_way {

@@ -5,20 +5,24 @@
 //!
 //! [`Link`] makes one connection after another, `session` is one of them. `flight` pairs what goes out with its
 //! acknowledgements, [`Intake`] knows what to listen to, `owed` what the broker is still to be told for it. `hearing`
-//! keeps one message that breaks connections from silencing the trap.
+//! keeps one message that breaks connections from silencing the trap. [`Windows`] says when the link is open where it is
+//! not always, `lull` when there is nothing more to say.
 
 mod backoff;
 mod flight;
 mod hearing;
 mod intake;
 mod link;
+mod lull;
 mod options;
 mod owed;
 mod session;
 mod topics;
+mod windows;
 
 pub use intake::Intake;
 pub use link::Link;
 pub(crate) use link::explain;
 pub use options::{OptionsError, connect_options, tls};
 pub use topics::Topics;
+pub use windows::Windows;

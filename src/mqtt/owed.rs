@@ -40,6 +40,11 @@ impl Owed {
         }
     }
 
+    /// Whether all that came was looked at and acknowledged.
+    pub(super) fn is_empty(&self) -> bool {
+        self.packets.is_empty() && self.loose.is_empty()
+    }
+
     /// The packet that may be acknowledged now.
     pub(super) fn next(&self) -> Option<u16> {
         self.packets.front().filter(|(_, done)| *done).map(|(packet, _)| *packet)

@@ -1,6 +1,8 @@
 //! One living connection: drains the outbox under a window, pairs acknowledgements, passes messages and orders between
 //! broker and acceptor, and ends in peace when asked to.
 
+mod window;
+
 use std::future::pending;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -14,13 +16,14 @@ use super::flight::{Flight, Sent};
 use super::hearing::Cause;
 use super::intake::Intake;
 use super::link::{Link, explain};
+use super::lull::Lull;
 use crate::accept::Order;
 use crate::health;
-use crate::journal::{JournalError, Message};
+use crate::journal::Message;
 
-/// How long a clean stop may take to send what is queued.
-const DRAIN: Duration = Duration::from_secs(5);
-/// How long `stopped` may then take to be acknowledged.
+/// How long a clean stop may take to send what is queued, and a window's end to hear of what is under way.
+pub(super) const DRAIN: Duration = Duration::from_secs(5);
+/// How long the last word may then take to be acknowledged.
 const PART: Duration = Duration::from_secs(2);
 /// How long the disconnect may then take to be written.
 const LEAVE: Duration = Duration::from_secs(1);
@@ -39,8 +42,12 @@ const STEADY: Duration = Duration::from_secs(10);
 pub(super) enum End {
     /// As asked.
     Stopped,
+    /// As asked, before there was a connection.
+    Unsaid,
     /// By itself, to listen to head topics again.
     Renewed,
+    /// By itself, until the next window; `cut` if not all was said.
+    Asleep { cut: bool },
     /// The connection broke; `worked` if something was acknowledged, `lasted` if it lived for a while.
     Lost { error: String, worked: bool, lasted: bool, cause: Cause },
 }
@@ -70,16 +77,25 @@ pub(super) struct Session<'a> {
     unnoted: Option<Instant>,
     // None: it listens to the head topics. At this moment it ends, for one that does.
     deaf_until: Option<Instant>,
-    renewing: bool,
+    goal: Goal,
+    lull: Lull,
 }
 
-/// How far a clean stop has come.
+/// What a clean end is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    Stop,
+    Renew,
+    Sleep { cut: bool },
+}
+
+/// How far a clean end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Running,
-    /// Sending what is queued.
+    /// Sending what is queued, or waiting for what is under way.
     Draining(Instant),
-    /// `stopped` is under way.
+    /// The last word is under way.
     Parting(Instant),
     /// The disconnect is under way.
     Leaving(Instant),
@@ -101,8 +117,15 @@ impl<'a> Session<'a> {
             acknowledged_any: false,
             unnoted: None,
             deaf_until,
-            renewing: false,
+            goal: Goal::Stop,
+            lull: Lull::new(now),
         }
+    }
+
+    /// Only to send what is queued and to say `stopped`, which was asked for at `since`.
+    #[must_use]
+    pub(super) fn stopping(self, since: Instant) -> Self {
+        Self { phase: Phase::Draining(since), ..self }
     }
 
     /// Lives until it breaks, or `stop` turns true and what is queued is sent.
@@ -111,13 +134,16 @@ impl<'a> Session<'a> {
         health.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let filled = self.link.outbox_filled.clone();
         let keep_alive = self.link.options.keep_alive();
-        self.send("availability", true, b"online".to_vec(), Sent::Other);
+        if self.phase == Phase::Running {
+            self.send("availability", true, b"online".to_vec(), Sent::Other);
+        }
         loop {
             // The poll future is never dropped half-way: rumqttc may be in the middle of a write.
             let mut poll = pin!(events.poll());
             let event = loop {
                 self.pump();
                 self.fill();
+                self.mind_window();
                 self.advance();
                 if self.phase == Phase::Over {
                     return self.ended();
@@ -138,13 +164,14 @@ impl<'a> Session<'a> {
                         return self.lost(format!("no acknowledgement for {} s", STUCK.as_secs()), self.silence());
                     }
                     () = at(self.deaf_until), if !stopping => self.renew(),
+                    () = at(self.window_moment()), if !stopping => {}
                     order = next_order(&mut self.link.intake) => {
                         if let Some(intake) = &mut self.link.intake {
                             intake.obey(order);
                         }
                     }
                     _ = health.tick(), if !stopping => {
-                        self.send_health();
+                        self.send_health(Sent::Other);
                         self.look_after_intake();
                     }
                     _ = stop.changed(), if !stopping => self.phase = Phase::Draining(Instant::now()),
@@ -162,7 +189,7 @@ impl<'a> Session<'a> {
                         ) => self.silence(),
                         (None, _) => self.other(),
                     };
-                    if let Phase::Draining(_) = self.phase {
+                    if let (Phase::Draining(_), Goal::Stop) = (self.phase, self.goal) {
                         tracing::warn!(
                             "the broker left before everything was sent: {error}; it is sent at the next start"
                         );
@@ -179,7 +206,11 @@ impl<'a> Session<'a> {
         match self.phase {
             Phase::Draining(since) if self.flight.under_way() == 0 || since.elapsed() > DRAIN => {
                 self.note_acknowledgements();
-                self.send("availability", true, b"stopped".to_vec(), Sent::Farewell);
+                let word = match self.goal {
+                    Goal::Sleep { .. } => format!("asleep until {}", self.link.asleep_until()),
+                    Goal::Stop | Goal::Renew => "stopped".to_owned(),
+                };
+                self.send("availability", true, word.into_bytes(), Sent::Farewell);
                 self.phase = Phase::Parting(Instant::now());
             }
             Phase::Parting(since) if since.elapsed() > PART => self.leave(),
@@ -199,12 +230,16 @@ impl<'a> Session<'a> {
     /// Ends, so that the next connection listens to head topics again.
     fn renew(&mut self) {
         tracing::info!("connecting anew, to listen to the head topics again");
-        self.renewing = true;
+        self.goal = Goal::Renew;
         self.leave();
     }
 
     fn ended(&self) -> End {
-        if self.renewing { End::Renewed } else { End::Stopped }
+        match self.goal {
+            Goal::Stop => End::Stopped,
+            Goal::Renew => End::Renewed,
+            Goal::Sleep { cut } => End::Asleep { cut },
+        }
     }
 
     fn lost(&self, error: String, cause: Cause) -> End {
@@ -228,8 +263,11 @@ impl<'a> Session<'a> {
     }
 
     fn handle(&mut self, event: &Event) {
-        if let Event::Incoming(_) = event {
+        if let Event::Incoming(packet) = event {
             self.heard = Instant::now();
+            if let Packet::Publish(_) = packet {
+                self.lull.stir(self.heard);
+            }
         }
         if let Some(intake) = &mut self.link.intake
             && intake.handle(event)
@@ -244,10 +282,11 @@ impl<'a> Session<'a> {
                 match (self.flight.acknowledged(ack.pkid), &mut self.link.intake) {
                     (Some(Sent::Farewell), _) => self.leave(),
                     (Some(Sent::HeadState), Some(intake)) => intake.state_done(true),
+                    (Some(Sent::Question), _) => self.lull.answered(),
                     _ => {}
                 }
                 // One commit for many acknowledgements: flash wears.
-                let many = self.flight.waiting_acknowledgements() >= self.link.window.div_ceil(2);
+                let many = self.flight.waiting_acknowledgements() >= self.link.ahead.div_ceil(2);
                 if many && self.unnoted.is_none() {
                     self.note_acknowledgements();
                 }
@@ -258,12 +297,13 @@ impl<'a> Session<'a> {
 
     /// Hands queued entries to the client until the window is full.
     fn fill(&mut self) {
-        let free = self.link.window.saturating_sub(self.flight.under_way());
-        if free == 0 || !matches!(self.phase, Phase::Running | Phase::Draining(_)) {
+        let free = self.link.ahead.saturating_sub(self.flight.under_way());
+        let sends = self.phase == Phase::Running || matches!((self.phase, self.goal), (Phase::Draining(_), Goal::Stop));
+        if free == 0 || !sends {
             return;
         }
         let entries = block_in_place(|| self.link.outbox.next(&|seq| self.flight.holds(seq), free));
-        for Message { seq, topic, body } in self.reported("outbox", entries).unwrap_or_default() {
+        for Message { seq, topic, body } in self.link.reported("outbox", entries).unwrap_or_default() {
             self.send(&topic, false, body, Sent::Entry(seq));
         }
     }
@@ -315,7 +355,7 @@ impl<'a> Session<'a> {
         let noted = block_in_place(|| self.link.outbox.acked(&seqs));
         // If this failed the entries stay held until it does not, or until they are sent again over the next connection:
         // repeats, not losses.
-        if self.reported("acknowledgements", noted).is_none() {
+        if self.link.reported("acknowledgements", noted).is_none() {
             self.flight.give_back(seqs);
             self.unnoted = Some(Instant::now());
         } else {
@@ -326,31 +366,15 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn send_health(&mut self) {
+    fn send_health(&mut self, sent: Sent) -> bool {
         let totals = block_in_place(|| self.link.outbox.totals());
-        let Some(totals) = self.reported("outbox", totals) else { return };
+        let Some(totals) = self.link.reported("outbox", totals) else { return false };
         let health = self.link.status.health(self.link.outbox.epoch(), &totals);
         match serde_json::to_vec(&health) {
-            Ok(body) => {
-                self.send("health", true, body, Sent::Other);
-            }
-            Err(error) => tracing::error!("the health message can't be written: {error}"),
-        }
-    }
-
-    fn reported<T>(&self, key: &'static str, result: Result<T, JournalError>) -> Option<T> {
-        match result {
-            Ok(value) => {
-                self.link.status.warn(key, None);
-                Some(value)
-            }
+            Ok(body) => self.send("health", true, body, sent),
             Err(error) => {
-                tracing::error!("{error}");
-                if error.is_damage() {
-                    self.link.status.journal_is_damaged(error.to_string());
-                }
-                self.link.status.warn(key, Some(error.to_string()));
-                None
+                tracing::error!("the health message can't be written: {error}");
+                false
             }
         }
     }

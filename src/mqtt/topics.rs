@@ -12,7 +12,7 @@ impl Topics {
         Self { base: format!("{prefix}/{trap}") }
     }
 
-    /// `online`, `stopped` or `offline`; retained.
+    /// `online`, `asleep until ...`, `stopped` or `offline`; retained.
     pub fn availability(&self) -> String {
         self.of("availability")
     }

@@ -2,14 +2,15 @@
 //! keys that got lost.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 use super::command::until_interrupted;
 use super::deliver::{Account, deliver};
 use super::gather::{Ear, gather};
 use super::plan::{Body, Message, Stage};
+use super::rights;
 use super::settings::Settings;
 use super::table::count;
 use super::wire::{Stop, Wire};
@@ -17,9 +18,14 @@ use crate::accept::{Content, Scope};
 use crate::cli::Clear;
 use crate::config::Mqtt;
 use crate::exit_code::ExitCode;
+use crate::frame::ContentHash;
 use crate::terminal;
 
 const PATIENCE: Duration = Duration::from_secs(300);
+/// A connection that lives for less was fruitless,
+const SHORT: Duration = Duration::from_secs(30);
+/// and after so many in a row the next would be so too: brokers cut off who publishes what is not allowed.
+const FRUITLESS: u32 = 3;
 
 /// Topics with something in them.
 #[derive(Debug, Default)]
@@ -38,7 +44,7 @@ impl Ear for Found {
 /// Clears the scopes and says what was there.
 ///
 /// # Errors
-/// The broker can't be reached, or keeps what it was told to clear.
+/// The broker can't be reached, does not let this user look there, or keeps what it was told to clear.
 pub fn run(configured: &Mqtt, call: &Clear) -> Result<ExitCode> {
     let settings = Settings::of(configured, &call.broker)?;
     if let Some(warning) = settings.warning {
@@ -73,22 +79,56 @@ fn filters(prefix: &str, scopes: &[Scope]) -> Vec<String> {
 /// Clears until nothing is found any more; the topics that were.
 async fn clear(wire: &mut Wire, prefix: &str, scopes: &[Scope]) -> Result<BTreeSet<String>> {
     let filters = filters(prefix, scopes);
-    let mut cleared = BTreeSet::new();
+    let probes = probes(prefix, scopes);
+    let (mut cleared, mut fruitless) = (BTreeSet::new(), 0);
     loop {
-        match once(wire, &filters, &mut cleared).await {
+        let start = Instant::now();
+        let reason = match once(wire, &filters, &probes, &mut cleared).await {
             Ok(()) => return Ok(cleared),
             Err(Stop::Failed(error)) => return Err(error),
-            Err(Stop::Lost(reason)) => {
-                terminal::complain(format_args!("the connection is lost ({reason}); connecting again"));
-                wire.reconnect(PATIENCE).await?;
-            }
+            Err(Stop::Lost(reason)) => reason,
+        };
+        fruitless = if start.elapsed() < SHORT { fruitless + 1 } else { 0 };
+        if fruitless == FRUITLESS {
+            let remedy = rights::remedy(wire.user(), &probes);
+            bail!(
+                "the broker ends each connection ({reason}): this user must be allowed to write and to read; {remedy}"
+            );
         }
+        terminal::complain(format_args!("the connection is lost ({reason}); connecting again"));
+        wire.reconnect(PATIENCE).await?;
     }
 }
 
-async fn once(wire: &mut Wire, filters: &[String], cleared: &mut BTreeSet<String>) -> Result<(), Stop> {
+/// A topic of each kind in each scope, to be tried where nothing is found: there may be nothing, or this user not be
+/// allowed to see it.
+fn probes(prefix: &str, scopes: &[Scope]) -> Vec<String> {
+    // A head that nobody has.
+    let id = ContentHash::of(b"");
+    let kinds = [Content::Set, Content::Offer, Content::Chunk { id, piece: 0 }];
+    scopes.iter().flat_map(|scope| kinds.map(|content| scope.topic(prefix, content))).collect()
+}
+
+/// What a topic is one of.
+fn kind(topic: &str) -> &str {
+    topic.split_once("/chunk/").map_or(topic, |(base, _)| base)
+}
+
+async fn once(
+    wire: &mut Wire,
+    filters: &[String],
+    probes: &[String],
+    cleared: &mut BTreeSet<String>,
+) -> Result<(), Stop> {
     let mut found = Found::default();
     gather(wire, filters, &mut found).await?;
+    let seen: BTreeSet<&str> = found.0.iter().chain(cleared.iter()).map(|topic| kind(topic)).collect();
+    let unseen: Vec<String> = probes.iter().filter(|topic| !seen.contains(kind(topic))).cloned().collect();
+    let closed = rights::closed(wire, &unseen).await?;
+    if !closed.is_empty() {
+        let error = rights::lacking(wire.user(), &closed);
+        return Err(Stop::Failed(error.context("nothing was cleared, for what lies there can't be seen")));
+    }
     let mut account = Account::default();
     account.plan(found.0.iter().map(|topic| removal(topic)).collect());
     cleared.extend(found.0.iter().cloned());

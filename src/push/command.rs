@@ -40,7 +40,7 @@ pub fn run(configured: &Mqtt, call: &Push) -> Result<ExitCode> {
     course.listener.screen.end();
     let interrupted = ended.is_none();
     if let Some(Err(error)) = ended {
-        let published = course.account.as_ref().is_some_and(|account| account.done() > 0);
+        let published = course.account.as_ref().is_some_and(|account| account.done() > 0) && !course.keeps_nothing;
         return Err(if published { error.context("what was published stays on the broker") } else { error });
     }
     let ending = Ending { dry_run: call.dry_run, waited: call.wait > 0, interrupted };

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::deliver::{Account, deliver};
 use super::gather::{Ear, gather};
 use super::plan::{self, Body};
+use super::rights;
 use super::screen::Screen;
 use super::shelf::place;
 use super::wire::{News, Stop, Wire};
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const SHORT: Duration = Duration::from_secs(30);
 /// and after so many in a row the next would be so too: brokers cut off who publishes what is not allowed.
 const FRUITLESS: u32 = 4;
-/// How often a broker may turn out to have forgotten what it acknowledged.
+/// How often a broker may turn out to have forgotten what it acknowledged, as one does that was restarted.
 const FORGOTTEN: u32 = 2;
 
 /// A push on its way.
@@ -37,6 +38,8 @@ pub struct Course<'a> {
     forgotten: u32,
     /// The connection was lost on the way: the broker may have been restarted, and lost what it acknowledged.
     doubtful: bool,
+    /// The broker keeps nothing of what it was sent.
+    pub keeps_nothing: bool,
 }
 
 /// Everything that the broker says ends here.
@@ -87,7 +90,16 @@ impl<'a> Course<'a> {
         let shelves = vec![Shelf::default(); fleet.scopes().len()];
         let listener =
             Listener { prefix: prefix.clone(), parcel, fleet, shelves, wanted: Vec::new(), screen, shown: false };
-        Self { call, prefix, listener, account: None, deadline: None, forgotten: 0, doubtful: false }
+        Self {
+            call,
+            prefix,
+            listener,
+            account: None,
+            deadline: None,
+            forgotten: 0,
+            doubtful: false,
+            keeps_nothing: false,
+        }
     }
 
     /// Walks it to its end.
@@ -105,7 +117,7 @@ impl<'a> Course<'a> {
             };
             fruitless = if start.elapsed() < SHORT && self.done() == done { fruitless + 1 } else { 0 };
             if fruitless == FRUITLESS {
-                return Err(self.cut_off(&reason));
+                return Err(self.cut_off(wire.user(), &reason));
             }
             self.listener.screen.say(&format!("the connection is lost ({reason}); connecting again"));
             self.doubtful = self.account.is_some();
@@ -118,13 +130,14 @@ impl<'a> Course<'a> {
         self.account.as_ref().map_or(0, Account::done)
     }
 
-    fn cut_off(&self, reason: &str) -> anyhow::Error {
+    fn cut_off(&self, user: Option<&str>, reason: &str) -> anyhow::Error {
         match self.account.as_ref().and_then(|account| account.next()) {
             Some(message) => anyhow!(
                 "the broker ends the connection ({reason}) when {} bytes are published to {}: this user must be allowed to \
-                 write there, and the broker to take messages of this size (docs/push.md)",
+                 write there, and the broker to take messages of this size; {}",
                 self.listener.parcel.body(message.body).len(),
-                message.topic
+                message.topic,
+                rights::remedy(user, std::slice::from_ref(&message.topic))
             ),
             None => anyhow!("the broker ends each connection ({reason}); its log should say why"),
         }
@@ -227,19 +240,43 @@ impl<'a> Course<'a> {
         for filter in &filters {
             wire.unsubscribe(filter)?;
         }
-        let Some(missing) = self.listener.wanted.first().map(|(topic, _)| topic.clone()) else { return Ok(true) };
-        self.forgets(&missing)?;
-        self.look(wire, &states).await?;
-        Ok(false)
+        let missing: Vec<String> = self.listener.wanted.iter().map(|(topic, _)| topic.clone()).collect();
+        if missing.is_empty() {
+            return Ok(true);
+        }
+        self.keeps_nothing = missing.len() == filters.len();
+        Err(Stop::Failed(self.unkept(wire, &missing).await?))
     }
 
-    /// The broker has acknowledged a message of this topic and does not hold it: it was restarted, or never will.
+    /// Why the broker does not hold these, which it acknowledged over this very connection. To try again would end alike.
+    async fn unkept(&self, wire: &mut Wire, missing: &[String]) -> Result<anyhow::Error, Stop> {
+        let closed = rights::closed(wire, missing).await?;
+        let first = missing.first().map_or("", String::as_str);
+        Ok(match closed.is_empty() {
+            false => rights::lacking(wire.user(), &closed)
+                .context(format!("the broker has acknowledged {first} and does not hold it")),
+            true => anyhow!(
+                "the broker has acknowledged {first} and does not hold it, though this user may write and read there: it must \
+                 keep retained messages, also of this size ({} bytes at most; in mosquitto `retain_available` and \
+                 `message_size_limit`), and nobody else be pushing there (docs/push.md)",
+                self.largest()
+            ),
+        })
+    }
+
+    /// Bytes of the largest message.
+    fn largest(&self) -> usize {
+        let messages = self.account.iter().flat_map(|account| account.messages());
+        messages.map(|message| self.listener.parcel.body(message.body).len()).max().unwrap_or(0)
+    }
+
+    /// The broker has acknowledged a message of this topic and does not hold it: it was restarted.
     fn forgets(&mut self, topic: &str) -> Result<(), Stop> {
         self.forgotten += 1;
         if self.forgotten > FORGOTTEN {
             return Err(Stop::Failed(anyhow!(
-                "the broker has acknowledged {topic} and does not hold it; it must keep retained messages of this size, \
-                 and this user must be allowed to write there and to read (docs/push.md)"
+                "the broker loses what it has acknowledged whenever the connection is lost, the last time {topic}; it must \
+                 keep what is retained over a restart (in mosquitto `persistence true`)"
             )));
         }
         self.listener.screen.say("the broker does not hold what it acknowledged; once more");

@@ -45,7 +45,9 @@ pub fn foresee(name: &str, report: &Report, parcel: &Parcel) -> Foresight {
             manifest.sequence, report.floor
         ));
     }
-    let later = report.offer.as_ref().filter(|offer| !offer.state.is_final());
+    // One that is awaited beside another keeps out what comes in pieces, and not what comes whole.
+    let awaited = report.next.as_ref().filter(|_| !parcel.is_whole());
+    let later = awaited.or_else(|| report.offer.as_ref().filter(|offer| !offer.state.is_final()));
     if let Some(offer) = later.filter(|offer| offer.head.sequence >= manifest.sequence) {
         return Foresight::Refuses(format!(
             "a later head is on its way there: {} {}, sequence {}, {}; push with a higher sequence",
@@ -112,6 +114,21 @@ mod tests {
         assert!(reason.contains("a later head is on its way"), "{reason}");
         report.offer = Some(testing::offered(ContentHash::of(b"another"), Step::Superseded, None));
         assert_eq!(foresee("north", &report, &parcel), Foresight::Takes);
+        // Beside one on trial that is older.
+        let mut tried = testing::offered(ContentHash::of(b"older"), Step::Trial, None);
+        tried.head.sequence = 4;
+        report.offer = Some(tried);
+        assert_eq!(foresee("north", &report, &parcel), Foresight::Takes);
+        report.next = Some(testing::offered(ContentHash::of(b"another"), Step::Receiving, None));
+        let Foresight::Refuses(reason) = foresee("north", &report, &parcel) else { panic!("a later one is awaited") };
+        assert!(reason.contains("a later head is on its way"), "{reason}");
+        let small = testing::small();
+        report.max_bytes = small.bytes();
+        report.backbone_sha256 = small.manifest().backbone.sha256.clone();
+        assert_eq!(foresee("north", &report, &small), Foresight::Takes, "it comes whole");
+        report.next = Some(testing::offered(parcel.id(), Step::Receiving, None));
+        assert_eq!(foresee("north", &report, &parcel), Foresight::Has(Step::Receiving));
+        report.next = None;
         let mut report = good.clone();
         report.backbone_sha256 = report.backbone_sha256.to_uppercase();
         report.max_bytes = parcel.bytes();

@@ -33,8 +33,12 @@ pub async fn gather(wire: &mut Wire, filters: &[String], ear: &mut impl Ear) -> 
     Ok(())
 }
 
-/// Asks, and listens for a while and until there is an answer; whether something retained came.
-async fn round(wire: &mut Wire, open: &mut usize, ear: &mut impl Ear) -> Result<bool, Stop> {
+/// Asks, and listens for a while and until there is an answer; whether something retained came. `open` subscriptions are
+/// to be answered first.
+///
+/// # Errors
+/// [`Stop`].
+pub async fn round(wire: &mut Wire, open: &mut usize, ear: &mut impl Ear) -> Result<bool, Stop> {
     let question = wire.unsubscribe(QUESTION)?;
     let (start, mut answered, mut came) = (Instant::now(), false, false);
     loop {

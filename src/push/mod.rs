@@ -1,6 +1,7 @@
 //! `arcticd head push`: a head on its way from the scientist's desk to traps, over any MQTT broker.
 //!
-//! * `settings` is which broker and how; `wire` one connection after another to it; `gather` what it holds, asked for.
+//! * `settings` is which broker and how; `wire` one connection after another to it; `gather` what it holds, asked for;
+//!   `rights` what this user may not do there.
 //! * [`Parcel`] is the head as it travels, [`Shelf`] what the broker holds in a scope's topics, and `plan` what has to be
 //!   published to get from one to the other; `deliver` does it, as fast as the link takes it.
 //! * [`Fleet`] is what the traps say; [`foresee`] what they will say; `table` and `screen` show it.
@@ -22,6 +23,7 @@ mod gather;
 mod outcome;
 mod parcel;
 mod plan;
+mod rights;
 mod screen;
 mod settings;
 mod shelf;

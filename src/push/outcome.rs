@@ -138,7 +138,7 @@ fn trap<'a>(
     parcel: &Parcel,
 ) -> TrapOutcome<'a> {
     let report = trap.report.as_ref();
-    let ours = report.and_then(|report| report.offer.as_ref()).filter(|offer| offer.head.id == Some(parcel.id()));
+    let ours = report.and_then(|report| report.offer_of(parcel.id()));
     let (state, reason) = match verdict {
         Verdict::Unheard => ("unheard", None),
         Verdict::Silent => ("waiting", None),

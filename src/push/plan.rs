@@ -1,5 +1,7 @@
 //! What has to be published so that a scope offers one head and nothing else.
 
+use std::collections::BTreeSet;
+
 use super::{Parcel, Shelf};
 use crate::accept::{Content, Scope, ranges};
 use crate::frame::ContentHash;
@@ -73,11 +75,13 @@ pub fn messages(scope: &Scope, prefix: &str, parcel: &Parcel, shelf: &Shelf) -> 
     plan
 }
 
-/// What must stand in a scope's topics in the end, as a sample: the head or its offer, and the last piece.
+/// What must stand in a scope's topics in the end, as a sample: the head or its offer, and of the pieces the first, for the
+/// last may be small enough for a broker that keeps no whole one, and the last.
 pub fn proof(scope: &Scope, prefix: &str, parcel: &Parcel) -> Vec<(String, ContentHash)> {
     let (content, body) = if parcel.is_whole() { (Content::Set, Body::Whole) } else { (Content::Offer, Body::Offer) };
     let mut proof = vec![(scope.topic(prefix, content), ContentHash::of(&parcel.body(body)))];
-    if let Some(piece) = parcel.pieces().checked_sub(1) {
+    let ends: BTreeSet<u32> = parcel.pieces().checked_sub(1).into_iter().flat_map(|last| [0, last]).collect();
+    for piece in ends {
         let topic = scope.topic(prefix, Content::Chunk { id: parcel.id(), piece });
         proof.push((topic, ContentHash::of(&parcel.body(Body::Piece(piece)))));
     }

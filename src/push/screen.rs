@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 
-use super::table::{Line, aligned, fitted, summary};
+use super::table::{Line, WAITING, aligned, fitted, summary};
 
 /// Rows that stay free above the table.
 const HEADROOM: usize = 3;
@@ -16,7 +16,7 @@ pub struct Screen {
     drawn: usize,
     progress: Option<String>,
     lines: Vec<Line>,
-    /// What each trap's last line said, where lines are not overwritten.
+    /// What each trap's last line said, state and remark, where lines are not overwritten.
     said: BTreeMap<String, (&'static str, String)>,
 }
 
@@ -59,7 +59,7 @@ impl Screen {
             }
             return;
         }
-        let news = |line: &&Line| self.said.get(&line.name) != Some(&(line.state, line.remark.clone()));
+        let news = |line: &&Line| is_news(self.said.get(&line.name), line);
         let news: Vec<Line> = lines.iter().filter(news).cloned().collect();
         for line in &news {
             self.said.insert(line.name.clone(), (line.state, line.remark.clone()));
@@ -119,5 +119,39 @@ impl Screen {
         };
         let size = size.ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
         size.map_or((80, 24), |size| (usize::from(size.ws_col), usize::from(size.ws_row)))
+    }
+}
+
+/// Whether a trap's line says something that its last one did not. One that has said nothing of this head reports all the
+/// same, each time at another hour.
+fn is_news(last: Option<&(&'static str, String)>, line: &Line) -> bool {
+    match last {
+        Some((state, remark)) => *state != line.state || (line.state != WAITING && *remark != line.remark),
+        None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_lines_stay_each_state_is_said_once() {
+        let line = |state, remark: &str| Line {
+            name: "north".into(),
+            state,
+            progress: String::new(),
+            remark: remark.to_owned(),
+        };
+        let news = |before: &Line, line: &Line| is_news(Some(&(before.state, before.remark.clone())), line);
+        let waiting = line(WAITING, "has a 1, sequence 4, reported 2026-11-24T10:00:00Z");
+        assert!(is_news(None, &waiting));
+        assert!(!news(&waiting, &line(WAITING, "has a 1, sequence 4, reported 2026-11-24T10:01:00Z")));
+        let mut receiving = line("receiving", "");
+        assert!(news(&waiting, &receiving));
+        let before = receiving.clone();
+        receiving.progress = "3 of 27 pieces".into();
+        assert!(!news(&before, &receiving));
+        assert!(news(&line("refused", "by key A"), &line("refused", "by key B")));
     }
 }

@@ -25,6 +25,8 @@ pub struct Settings {
     pub broker: Broker,
     /// First level of all topics.
     pub prefix: String,
+    /// Whom the broker takes us for; none without a name.
+    pub user: Option<String>,
     /// For the client.
     pub options: MqttOptions,
     /// For its connection.
@@ -52,7 +54,7 @@ impl Settings {
         options.set_max_packet_size(MAX_INCOMING, MAX_OUTGOING);
         let open = mqtt.username.is_some() && !broker.tls && !broker.is_local();
         let warning = open.then_some("user name and password travel unencrypted; use mqtts://");
-        Ok(Self { broker, prefix: mqtt.prefix, options, network, warning })
+        Ok(Self { broker, prefix: mqtt.prefix, user: mqtt.username, options, network, warning })
     }
 }
 

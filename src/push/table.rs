@@ -6,6 +6,8 @@ use crate::terminal;
 
 /// Longest text of a trap that is shown, in characters.
 const LONGEST: usize = 160;
+/// The state of a trap that has said nothing of the head yet.
+pub const WAITING: &str = "waiting";
 
 /// One trap.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,10 +31,10 @@ pub fn lines(fleet: &Fleet, parcel: &Parcel) -> Vec<Line> {
             Line {
                 name: one_line(name),
                 state: state(&verdict),
-                progress: report.map(|report| progress(report, &verdict)).unwrap_or_default(),
+                progress: report.map(|report| progress(report, &verdict, parcel)).unwrap_or_default(),
                 remark: match (report, trap.unreadable) {
                     (_, true) => "its last report can't be read: another version of arcticd?".into(),
-                    (Some(report), false) => remark(report, &verdict),
+                    (Some(report), false) => remark(report, &verdict, parcel),
                     (None, false) => "has never reported".into(),
                 },
             }
@@ -64,7 +66,7 @@ pub fn prospects(fleet: &Fleet, parcel: &Parcel) -> Vec<Line> {
 fn state(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Unheard => "unheard",
-        Verdict::Silent => "waiting",
+        Verdict::Silent => WAITING,
         Verdict::Foreseen(_) => "refuses",
         Verdict::Unproven(_) => "refused",
         Verdict::Superseded => Step::Superseded.name(),
@@ -72,9 +74,9 @@ fn state(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn progress(report: &Report, verdict: &Verdict) -> String {
+fn progress(report: &Report, verdict: &Verdict, parcel: &Parcel) -> String {
     let Verdict::Says(step) = verdict else { return String::new() };
-    let Some(offer) = &report.offer else { return String::new() };
+    let Some(offer) = report.offer_of(parcel.id()) else { return String::new() };
     match (step, &offer.trial) {
         (Step::Offered | Step::Receiving, _) if offer.pieces > 0 => {
             format!("{} of {} pieces", offer.received, offer.pieces)
@@ -84,16 +86,16 @@ fn progress(report: &Report, verdict: &Verdict) -> String {
     }
 }
 
-fn remark(report: &Report, verdict: &Verdict) -> String {
+fn remark(report: &Report, verdict: &Verdict, parcel: &Parcel) -> String {
     match verdict {
         Verdict::Foreseen(reason) | Verdict::Unproven(reason) => one_line(reason),
-        Verdict::Superseded => match &report.offer {
+        Verdict::Superseded => match report.next.as_ref().or(report.offer.as_ref()) {
             Some(offer) => format!("by {}", head(&offer.head)),
             None => format!("it has {}", head(&report.active)),
         },
         Verdict::Says(_) => {
-            let ours = report.offer.as_ref();
-            ours.and_then(|offer| offer.reason.as_deref()).map(one_line).unwrap_or_default()
+            let fate = report.fate(parcel.id());
+            fate.and_then(|(_, reason)| reason).map(one_line).unwrap_or_default()
         }
         Verdict::Silent => format!("has {}, reported {}", head(&report.active), one_line(&report.at)),
         Verdict::Unheard => String::new(),
@@ -181,8 +183,9 @@ pub fn summary(lines: &[Line]) -> String {
 mod tests {
     use super::super::testing;
     use super::*;
-    use crate::accept::{Scope, TrialReport};
+    use crate::accept::{OfferReport, Scope, TrialReport};
     use crate::cli::Until;
+    use crate::frame::ContentHash;
 
     type Change<'a> = &'a dyn Fn(&mut Report);
 
@@ -216,16 +219,24 @@ mod tests {
                 }),
                 ("c", &|report| report.offer = Some(offered(Step::Rejected, Some("a canary differs")))),
                 ("d", &|_| {}),
+                ("e", &|report| {
+                    let other = ContentHash::of(b"another");
+                    report.offer = Some(testing::offered(other, Step::Trial, Some("it waits for a bear")));
+                    let next = offered(Step::Receiving, None);
+                    report.next = Some(OfferReport { received: 1, pieces: parcel.pieces(), ..next });
+                }),
             ],
         );
         let text = aligned(&lines(&fleet, &parcel));
         let pieces = format!("1 of {} pieces", parcel.pieces());
         assert_eq!(text[0].split_whitespace().collect::<Vec<_>>().join(" "), format!("a receiving {pieces}"));
         assert!(text[1].contains("trial") && text[1].contains("12 of 50 frames"), "{text:?}");
+        let beside = text.iter().find(|line| line.starts_with('e')).unwrap();
+        assert_eq!(beside.split_whitespace().collect::<Vec<_>>().join(" "), format!("e receiving {pieces}"));
         assert!(text[2].contains("rejected") && text[2].ends_with("a canary differs"), "{text:?}");
         assert!(text[3].contains("waiting") && text[3].contains("has arctic 1, sequence 4, reported 2026"), "{text:?}");
         assert_eq!(text[1].find("12 of"), text[0].find("1 of"));
-        assert_eq!(summary(&lines(&fleet, &parcel)), "4 traps: 1 receiving, 1 trial, 1 rejected, 1 waiting");
+        assert_eq!(summary(&lines(&fleet, &parcel)), "5 traps: 2 receiving, 1 trial, 1 rejected, 1 waiting");
     }
 
     #[test]

@@ -71,6 +71,7 @@ pub fn report(parcel: &Parcel) -> Report {
         floor: 4,
         ceiling: 1_004,
         offer: None,
+        next: None,
         decided: Vec::new(),
         refused: Refusals::default(),
         local: Default::default(),

@@ -107,6 +107,11 @@ impl Wire {
         }
     }
 
+    /// Whom the broker takes us for; none without a name.
+    pub fn user(&self) -> Option<&str> {
+        self.settings.user.as_deref()
+    }
+
     /// Most messages under way.
     pub fn inflight(&self) -> usize {
         usize::from(self.settings.options.inflight())

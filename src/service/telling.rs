@@ -52,9 +52,12 @@ impl Teller {
         let queued = self.outbox.totals().map(|totals| totals.queued);
         let backlog = self.status.waiting();
         let link = match self.status.link() {
-            Link::Starting => "connecting",
-            Link::Up => "link up",
-            Link::Down => "link down",
+            Link::Starting => "connecting".to_owned(),
+            Link::Up => "link up".to_owned(),
+            Link::Down => "link down".to_owned(),
+            Link::Asleep | Link::AsleepForAll => {
+                format!("link asleep until {}", self.status.asleep_until().unwrap_or_default())
+            }
         };
         let outbox = queued.as_ref().map_or_else(|error| format!("unknown ({error})"), u64::to_string);
         let waits = backlog.live + backlog.waiting > 0 || !matches!(queued, Ok(0));

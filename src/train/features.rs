@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::cache::{Cache, Entry, Keys};
 use super::duplicates::{self, Thumb};
 use super::folders::Labelled;
-use super::{Dataset, Rows, parallel, views};
+use super::{Dataset, Rows, exported, parallel, views};
 use crate::classifier::guarded;
 use crate::frame::{self, ContentHash, Frame, Limits, Scale};
 use crate::memory;
@@ -40,6 +40,8 @@ pub struct Features {
     pub skipped: Vec<(PathBuf, String)>,
     /// Photos in the dataset of which only a part could be decoded.
     pub partial: Vec<PathBuf>,
+    /// Files in the dataset that are a trap's features of a frame, not its photo.
+    pub exported: Vec<PathBuf>,
     /// Photos that needed no decoding because all their features were kept.
     pub kept: usize,
     /// Time taken.
@@ -119,6 +121,9 @@ impl Extractor<'_> {
             features.hashes.push(seen.hash);
             features.thumbs.push(seen.thumb);
             features.kept += usize::from(seen.kept);
+            if exported::is_export(path) {
+                features.exported.push(path.clone());
+            }
             if seen.partial {
                 features.partial.push(path.clone());
             }
@@ -140,7 +145,19 @@ fn same(hashes: &[ContentHash], thumbs: &[Thumb], a: usize, b: usize) -> bool {
 }
 
 impl Run<'_> {
+    /// What a trap saw, as often as a photo and its views, so that it weighs as much.
+    fn exported(&self, path: &Path) -> Result<Seen, String> {
+        let (hash, row) = exported::load(path, self.extractor.backbone)?;
+        let rows = vec![row; self.extractor.views as usize + 1];
+        // A thumbnail that shows nothing is like no other.
+        let thumb = Thumb::from_gray([0; duplicates::VALUES]);
+        Ok(Seen { hash, thumb, partial: false, kept: false, rows })
+    }
+
     fn look(&self, path: &Path) -> Result<Seen, String> {
+        if exported::is_export(path) {
+            return self.exported(path);
+        }
         let Extractor { backbone, cache, views, seed } = *self.extractor;
         let file = read(path, self.limits.max_bytes).map_err(|error| error.to_string())?;
         let (hash, width) = (file.hash, backbone.features());

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::background;
+use super::{background, exported};
 use crate::model::{HeadManifest, Label, is_background, is_label};
-use crate::photos::{self, ListError, Listing};
+use crate::photos::{self, Found, ListError, Listing};
 
 /// Why folders could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +108,7 @@ pub enum FoldersError {
 pub struct Labelled {
     /// The labels; sorted, or in the order of a head's.
     pub labels: Vec<String>,
-    /// Label by label, sorted by path.
+    /// Label by label, sorted by path; features that were exported stand for the photos that they are of.
     pub photos: Vec<PathBuf>,
     /// For each photo the place of its label in `labels`.
     pub class: Vec<usize>,
@@ -232,13 +232,18 @@ impl Labelled {
     }
 }
 
+/// Photos in or below a label's folder, and features of frames that traps exported.
+fn find(folder: &Path) -> Result<Found, ListError> {
+    photos::find_with(folder, exported::is_export)
+}
+
 /// The first folder of background photos that is listed, if none of the labels trained is background.
 fn background_of(test: &Listing, trained: &[String]) -> Result<Option<PathBuf>, FoldersError> {
     if trained.iter().any(|label| is_background(label)) {
         return Ok(None);
     }
     for path in test.folders.iter().filter(|path| label_of(path).is_ok_and(|label| is_background(&label))) {
-        if !photos::find(path)?.photos.is_empty() {
+        if !find(path)?.photos.is_empty() {
             return Ok(Some(path.clone()));
         }
     }
@@ -248,7 +253,7 @@ fn background_of(test: &Listing, trained: &[String]) -> Result<Option<PathBuf>, 
 fn labels_to_train(folder: &Path, listing: Listing) -> Result<Labelled, FoldersError> {
     let mut names = BTreeSet::new();
     for path in &listing.folders {
-        let found = photos::find(path)?;
+        let found = find(path)?;
         if let (true, Some(first)) = (found.photos.is_empty(), found.left_out.first()) {
             return Err(none_readable(path, first));
         }
@@ -297,7 +302,7 @@ fn labelled(
     let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
     let mut parts = Vec::new();
     for path in listing.folders {
-        let found = photos::find(&path)?;
+        let found = find(&path)?;
         if found.is_empty() {
             labelled.ignored.push((path, "not used; there is no photo in it".to_owned()));
             continue;

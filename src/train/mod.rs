@@ -2,7 +2,7 @@
 //! daemon.
 //!
 //! * [`Folders`] are photos on disk, [`Extractor`] makes a [`Dataset`] of them: features of each photo and of changed
-//!   `views` of it, kept in a [`Cache`]; `duplicates` and `split` keep near-duplicates on one side.
+//!   `views` of it, kept in a [`Cache`], or what traps have `exported` of them; `duplicates` and `split` keep near-duplicates on one side.
 //! * [`fit()`] makes a head of a dataset: `cross_validation` over `linear` or `mlp`, `calibrate`, `operating_point`,
 //!   `novelty`; `network` writes it as ONNX.
 //! * [`background`] stands in where there are no photos without an animal.
@@ -14,6 +14,7 @@ mod calibrate;
 pub mod command;
 mod cross_validation;
 mod duplicates;
+mod exported;
 mod features;
 mod fit;
 #[cfg(test)]

@@ -196,6 +196,15 @@ pub(super) fn notes_on_photos(
             number(partial.len())
         ));
     }
+    let exported: usize = [Some(train), test].into_iter().flatten().map(|features| features.exported.len()).sum();
+    if exported > 0 {
+        notes.push(format!(
+            "{} of the {} came as features that a trap exported, without a picture: frames of one burst among them can't \
+             be recognised, so that figures on held-out ones may flatter, and there are no changed views.",
+            thousands(exported as u64),
+            number(photos_of(train) + test.map_or(0, photos_of))
+        ));
+    }
     if let Some(test) = test {
         let known = test.also_in(train).len();
         if known > 0 {
@@ -207,6 +216,10 @@ pub(super) fn notes_on_photos(
         }
     }
     notes
+}
+
+fn photos_of(features: &Features) -> usize {
+    features.dataset.photos.len()
 }
 
 fn was(count: usize) -> &'static str {

@@ -44,7 +44,9 @@ impl Features {
                 copies: renamed(&pick(&copies, &kept)),
             };
             let partial = self.partial.iter().filter(|path| dataset.photos.contains(path)).cloned().collect();
+            let exported = self.exported.iter().filter(|path| dataset.photos.contains(path)).cloned().collect();
             Self {
+                exported,
                 hashes: pick(&self.hashes, &kept),
                 thumbs: pick(&self.thumbs, &kept),
                 partial,

@@ -228,6 +228,7 @@ pub fn report(name: &str, groups: &[&str]) -> Report {
         floor: 0,
         ceiling: 1_000,
         offer: None,
+        next: None,
         decided: Vec::new(),
         refused: Refusals::default(),
         local: Default::default(),

@@ -41,7 +41,7 @@ pub struct Trap {
     doors: Doors,
     features: usize,
     packet: u16,
-    _journal: Journal,
+    journal: Journal,
 }
 
 impl Trap {
@@ -108,7 +108,7 @@ impl Trap {
             doors,
             features,
             packet: 0,
-            _journal: journal,
+            journal,
         }
     }
 
@@ -176,6 +176,11 @@ impl Trap {
         let mut found = BTreeMap::new();
         walk(&self.state.path().join("state/heads"), &mut found);
         found
+    }
+
+    /// How many lines the trail of heads has.
+    pub fn trail(&self) -> usize {
+        self.journal.head_log().unwrap().latest(10_000).unwrap().len()
     }
 
     /// Ends the acceptor; a panic in it is one here.

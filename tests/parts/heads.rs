@@ -74,10 +74,12 @@ pub fn wait_report(subscriber: &Subscriber, since: usize, wanted: impl Fn(&Repor
     found(&subscriber.wait_for(PATIENCE, |messages| found(messages).is_some()).unwrap()).unwrap()
 }
 
-/// Waits until the head with this sequence is at this step.
+/// Waits until the head with this sequence is at this step, alone or awaited beside another.
 pub fn wait_step(subscriber: &Subscriber, sequence: u64, step: Step) -> OfferReport {
-    let is =
-        |report: &Report| report.offer.clone().filter(|offer| offer.head.sequence == sequence && offer.state == step);
+    let is = |report: &Report| {
+        let mut offers = [&report.offer, &report.next].into_iter().flatten();
+        offers.find(|offer| offer.head.sequence == sequence && offer.state == step).cloned()
+    };
     is(&wait_report(subscriber, 0, |report| is(report).is_some())).unwrap()
 }
 

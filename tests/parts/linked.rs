@@ -5,10 +5,10 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use arcticd::accept::{Arrival, Content, Doors, Inbox, Input, Order};
-use arcticd::config::Mqtt;
+use arcticd::config::{Mqtt, Power};
 use arcticd::health::Status;
-use arcticd::journal::{Journal, Totals};
-use arcticd::mqtt::{Intake, Link, Topics, connect_options};
+use arcticd::journal::{Journal, Totals, priority};
+use arcticd::mqtt::{Intake, Link, Topics, Windows, connect_options};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::json;
 use testkit::subscriber::{Message, Subscriber};
@@ -24,6 +24,7 @@ const MAX_BYTES: u64 = 8 << 20;
 /// A trap without cameras: journal, link, and where the acceptor would be.
 pub struct Trap {
     pub mqtt: Mqtt,
+    pub power: Power,
     pub keep_alive: Duration,
     pub pause: Duration,
     status: Arc<Status>,
@@ -46,6 +47,7 @@ impl Trap {
         let directory = tempfile::tempdir().unwrap();
         Self {
             mqtt: Mqtt { url: Some(format!("mqtt://127.0.0.1:{port}")), ..Mqtt::default() },
+            power: Power::default(),
             keep_alive: Duration::from_secs(10),
             pause: Duration::from_secs(3600),
             status: Arc::new(Status::new("test", "none", "none", directory.path())),
@@ -79,7 +81,7 @@ impl Trap {
         );
         let (stop, stops) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.spawn(link.listening_again_after(self.pause).run(stops));
+        runtime.spawn(link.listening_again_after(self.pause).open_in(Windows::of(&self.power)).run(stops));
         self.life = Some(Life { runtime, arrivals, orders, stop });
     }
 
@@ -130,9 +132,15 @@ impl Trap {
     }
 
     pub fn detect(&mut self, ids: std::ops::Range<u64>) {
+        self.queue(ids, priority::SUMMARY);
+    }
+
+    pub fn queue(&mut self, ids: std::ops::Range<u64>, priority: u8) {
         for id in ids {
             let body = |_: &str, seq: u64| json!({ "id": id, "seq": seq });
-            self.journal.transaction(|transaction| transaction.queue(&id.to_string(), 1, "detection", body)).unwrap();
+            self.journal
+                .transaction(|transaction| transaction.queue(&id.to_string(), priority, "detection", body))
+                .unwrap();
             self.filled.notify_one();
         }
     }
@@ -141,6 +149,10 @@ impl Trap {
         let outbox = self.journal.outbox().unwrap();
         wait_until(PATIENCE, || (outbox.totals().unwrap().acked >= count).then_some(()))
             .unwrap_or_else(|| panic!("{:?}; {:?}", outbox.totals(), self.warnings()));
+    }
+
+    pub fn link(&self) -> arcticd::health::Link {
+        self.status.link()
     }
 
     pub fn health(&self) -> serde_json::Value {

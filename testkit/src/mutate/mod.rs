@@ -36,7 +36,7 @@ pub enum Attack {
 pub struct Mutation {
     /// What was done.
     pub kind: &'static str,
-    /// Whether a trusted key signed it: then the trap remembers that it refused.
+    /// Whether a trusted key signed it.
     pub signed: bool,
     /// What is sent.
     pub attack: Attack,
