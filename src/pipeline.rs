@@ -4,6 +4,7 @@
 //! queues its message; a crash before it means the frame is looked at again, a crash after it that nothing is.
 
 mod file;
+mod upkeep;
 
 use std::collections::HashMap;
 use std::io;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 pub use file::{FileRead, read};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
+use upkeep::{FIRST_PAUSE, Unwritable};
 
 use crate::accept::Observation;
 use crate::classifier::{Classified, Classifier, FileFacts, Look, rfc3339};
@@ -28,22 +30,6 @@ use crate::watch::{Candidate, Queue};
 
 /// Topic of detections and event summaries.
 const TOPIC: &str = "detection";
-
-/// How long the journal is left alone when it can't be written; doubled each time, up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// No frame waits much longer than this for a disk that has room again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// Frames between two looks at the journal's size: at 1 KiB each far less than the bound is off.
-const BOUND_EVERY: u64 = 1024;
-
-/// The journal can't be written.
-#[derive(Clone, Copy)]
-struct Unwritable {
-    pause: Duration,
-    // When it is tried again.
-    again: Instant,
-}
 
 /// Everything the worker needs.
 pub struct Pipeline {
@@ -182,38 +168,6 @@ impl Pipeline {
         // One that has just arrived may go before those that wait.
         self.queue.wait(hold.min(self.watchdog.until_due()), |now_live, _| live == 0 && now_live > 0);
         None
-    }
-
-    /// Whether frames can be marked done; waits for a while if not. What a frame says has no place then, so none is looked
-    /// at: the disk is full, or became read-only, and looking would only use up the battery.
-    fn can_write(&mut self) -> bool {
-        let Some(Unwritable { pause, again }) = self.unwritable else { return true };
-        let left = again.saturating_duration_since(Instant::now()).min(self.watchdog.until_due());
-        // Nothing but the end of the wait, or a stop, ends it.
-        self.queue.wait(left, |_, _| false);
-        if self.queue.is_closed() || Instant::now() < again {
-            return false;
-        }
-        match self.journal.try_writing() {
-            Ok(()) => {
-                tracing::info!("the journal can be written again");
-                self.status.warn("pipeline", None);
-                self.unwritable = None;
-                true
-            }
-            Err(error) => {
-                self.journal_failed(&error, pause * 2);
-                false
-            }
-        }
-    }
-
-    fn journal_failed(&mut self, error: &JournalError, pause: Duration) {
-        if error.is_damage() {
-            self.status.journal_is_damaged(error.to_string());
-        }
-        let pause = pause.clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        self.unwritable = Some(Unwritable { pause, again: Instant::now() + pause });
     }
 
     fn take_up_alerts(&mut self) {
@@ -431,23 +385,6 @@ impl Pipeline {
                     }
                     self.active.insert(id, Instant::now());
                 }
-            }
-        }
-    }
-
-    /// Now and then: it takes one question, unless something has to go.
-    fn bound_the_journal(&mut self) {
-        let frames = self.status.frames();
-        if self.unwritable.is_some() || frames < self.bound_at {
-            return;
-        }
-        self.bound_at = frames + BOUND_EVERY;
-        match self.journal.trim(self.most_bytes) {
-            Ok(0) => {}
-            Ok(gone) => tracing::info!("the journal has reached state.max_mib: the {gone} oldest frames are forgotten"),
-            Err(error) => {
-                tracing::error!("{error}; the journal's size is looked after later");
-                self.journal_failed(&error, FIRST_PAUSE);
             }
         }
     }
