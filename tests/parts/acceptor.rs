@@ -33,7 +33,9 @@ pub struct Trap {
     pub report: Option<Report>,
     /// Topics of pieces that are subscribed to.
     pub asked: BTreeSet<String>,
-    state: tempfile::TempDir,
+    root: PathBuf,
+    // Goes with the trap.
+    _folder: Option<tempfile::TempDir>,
     inputs: Sender<Input>,
     orders: UnboundedReceiver<Order>,
     thread: JoinHandle<()>,
@@ -47,9 +49,21 @@ pub struct Trap {
 impl Trap {
     /// Trusts `maker`; a trial takes a frame and no alert. `configured` serves first.
     pub fn start(maker: &Maker, configured: &Bundle) -> Self {
-        let state = tempfile::tempdir().unwrap();
-        let keys = state.path().join("keys");
-        maker.trust_in(&keys).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        Self::prepare(maker, folder.path());
+        let trap = Self::resume(folder.path(), configured);
+        Self { _folder: Some(folder), ..trap }
+    }
+
+    /// Makes what [`Trap::resume`] wants.
+    pub fn prepare(maker: &Maker, root: &Path) {
+        maker.trust_in(&root.join("keys")).unwrap();
+        std::fs::create_dir(root.join("state")).unwrap();
+    }
+
+    /// Goes on in `root`: trusts the keys in its folder `keys`, and takes up what lies in `state`.
+    pub fn resume(root: &Path, configured: &Bundle) -> Self {
+        let keys = root.join("keys");
         let head = configured.head().unwrap();
         let manifest = head.manifest().clone();
         let (alerts, backbone) = (Alerts::default(), manifest.backbone.clone());
@@ -65,15 +79,14 @@ impl Trap {
         let seat = Seat::new(Judges { proven: judge.clone(), candidate: None });
         let heads = Heads {
             trusted_keys: vec![keys],
-            directory: state.path().join("by-hand"),
+            directory: root.join("by-hand"),
             trial_frames: 1,
             trial_alerts: 0,
             max_disagreement: 1.0,
             ..Heads::default()
         };
         let features = backbone.features;
-        let folder = state.path().join("state");
-        std::fs::create_dir(&folder).unwrap();
+        let folder = root.join("state");
         let journal = Journal::open(&folder, 1_000).unwrap();
         let setup = Setup {
             state: folder,
@@ -89,7 +102,7 @@ impl Trap {
             features: journal.feature_store().unwrap(),
             outbox_filled: Arc::default(),
         };
-        let status = Arc::new(Status::new("test", "net", "head", state.path()));
+        let status = Arc::new(Status::new("test", "net", "head", root));
         let (order, orders) = unbounded_channel();
         let (acceptor, _) = Acceptor::begin(setup, journal.head_log().unwrap(), status, order).unwrap();
         let (inputs, heard) = channel();
@@ -100,7 +113,8 @@ impl Trap {
             seat,
             report: None,
             asked: BTreeSet::new(),
-            state,
+            root: root.to_owned(),
+            _folder: None,
             inputs,
             orders,
             thread,
@@ -136,6 +150,11 @@ impl Trap {
     /// Sends a whole head.
     pub fn set(&mut self, bundle: &Bundle) {
         self.send(&Attack::Message(Content::Set, signed::file(bundle).unwrap()));
+    }
+
+    /// Sends the bytes of a whole head.
+    pub fn set_file(&mut self, bytes: &[u8]) {
+        self.send(&Attack::Message(Content::Set, bytes.to_vec()));
     }
 
     /// Sends an offer.
@@ -174,7 +193,7 @@ impl Trap {
     /// Every file of heads, and how it lies there; the record too.
     pub fn files(&self) -> BTreeMap<PathBuf, Stamp> {
         let mut found = BTreeMap::new();
-        walk(&self.state.path().join("state/heads"), &mut found);
+        walk(&self.root.join("state/heads"), &mut found);
         found
     }
 

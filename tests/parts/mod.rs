@@ -3,6 +3,7 @@
 
 pub mod acceptor;
 pub mod clock;
+pub mod disk;
 pub mod heads;
 pub mod linked;
 pub mod mounts;

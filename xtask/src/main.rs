@@ -23,6 +23,8 @@ Usage: cargo xtask <COMMAND>
   self-test            write src/service/self_test.jpg, which the watchdog looks at while no frame comes
   mutate [--count N] [--seed N]
                        N mutations (default: 10000) of heads and their transfer against the real acceptor
+  cuts [--count N] [--seed N]
+                       N power cuts (default: 100000) on the way of heads to the disk, see docs/reliability.md; needs strace
   corpus               write the corpora that fuzzing begins with, see fuzz/README.md
   thinlink [--rate 2kbit] [--loss 0.1] [--labels 2] [--keep-alive SECONDS]
                        a head over a link that is slow and loses packets; needs root, iproute2 and iptables
@@ -56,6 +58,7 @@ fn run() -> Result<()> {
             cargo(&["run", "--quiet", "--locked", "--example", "corpus", "--", "fuzz/corpus"])?;
         }
         ["mutate", ..] => mutate(&arguments[1..])?,
+        ["cuts", ..] => cuts(&arguments[1..])?,
         ["thinlink", ..] => thin_link::run(&arguments[1..])?,
         _ => bail!("no such command: {}\n\n{HELP}", arguments.join(" ")),
     }
@@ -69,18 +72,31 @@ fn ci() -> Result<()> {
 }
 
 fn mutate(arguments: &[&str]) -> Result<()> {
-    let (mut count, mut seed) = ("10000", "1");
+    let [count, seed] = count_and_seed(arguments, "10000")?;
+    println!("{count} mutations, seed {seed}");
+    many("head_mutations", &[("ARCTICD_MUTATIONS", count), ("ARCTICD_MUTATION_SEED", seed)])
+}
+
+fn cuts(arguments: &[&str]) -> Result<()> {
+    let [count, seed] = count_and_seed(arguments, "100000")?;
+    println!("{count} power cuts, from seed {seed}");
+    many("power_cuts", &[("ARCTICD_CUTS", count), ("ARCTICD_CUT_SEED", seed)])
+}
+
+fn count_and_seed<'a>(arguments: &[&'a str], otherwise: &'a str) -> Result<[&'a str; 2]> {
+    let (mut count, mut seed) = (otherwise, "1");
     for pair in arguments.chunks(2) {
         match pair {
             ["--count", number] => count = number,
             ["--seed", number] => seed = number,
-            other => bail!("mutate does not know {}", other.join(" ")),
+            other => bail!("not known: {}\n\n{HELP}", other.join(" ")),
         }
     }
-    println!("{count} mutations, seed {seed}");
-    let variables = [("ARCTICD_MUTATIONS", count), ("ARCTICD_MUTATION_SEED", seed)];
-    let test = ["test", "--locked", "--test", "head_mutations", "--", "--nocapture", "--test-threads", "1"];
-    cargo_with(&test, &variables)
+    Ok([count, seed])
+}
+
+fn many(test: &str, variables: &[(&str, &str)]) -> Result<()> {
+    cargo_with(&["test", "--locked", "--test", test, "--", "--nocapture", "--test-threads", "1"], variables)
 }
 
 fn cargo(arguments: &[&str]) -> Result<()> {
