@@ -215,6 +215,10 @@ impl Walk {
         }
         trap.look();
         let serves = trap.seat.judges().proven.head().manifest().sequence;
+        let left = trap.files().into_keys().filter(|file| file.extension().is_some_and(|it| it == "part")).count();
+        if left > 0 {
+            return found(format!("{left} half written files stay for good"));
+        }
         trap.stop();
         if serves == LATER { Ok(()) } else { found(format!("head {serves} serves, not the later one")) }
     }

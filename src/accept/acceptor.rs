@@ -103,6 +103,8 @@ pub struct Acceptor {
     pub(super) by_hand: BTreeMap<PathBuf, (u64, Option<SystemTime>)>,
     // Something could not be kept; it is asked for again when there is room.
     pub(super) refetch: bool,
+    // The record in memory is ahead of the one on disk.
+    pub(super) unsaved: bool,
     // Pieces came that nobody was told of yet.
     pub(super) untold: bool,
     // Messages that could not be kept, not acknowledged; tried again from time to time.
@@ -149,6 +151,7 @@ impl Acceptor {
             refused_told: 0,
             by_hand: BTreeMap::new(),
             refetch: false,
+            unsaved: false,
             untold: false,
             postponed: Vec::new(),
         }
@@ -310,6 +313,7 @@ impl Acceptor {
         fault::point(&format!("before {step}"));
         self.store.save(&changed)?;
         self.record = changed;
+        self.unsaved = false;
         fault::point(&format!("after {step}"));
         Ok(())
     }
@@ -331,8 +335,18 @@ impl Acceptor {
 
     /// Saves the record as it is; a failure is told and loses no more than what it says.
     pub(super) fn keep_record(&mut self) {
-        if let Err(error) = self.store.save(&self.record) {
+        let saved = self.store.save(&self.record);
+        self.unsaved = saved.is_err();
+        if let Err(error) = saved {
             let _ = self.troubled(&error);
+        }
+    }
+
+    /// Removes what no head needs any more. Not while the disk lacks the record that says so: where that one is missing or
+    /// damaged, the floor is taken from the heads that lie here.
+    pub(super) fn sweep(&self) {
+        if !self.unsaved {
+            self.store.sweep(&self.record.kept());
         }
     }
 

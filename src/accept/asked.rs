@@ -204,7 +204,7 @@ impl Acceptor {
             done.push(format!("{} is out of service", title(&active)));
         }
         if !done.is_empty() {
-            self.store.sweep(&self.record.kept());
+            self.sweep();
         }
         done
     }

@@ -318,6 +318,6 @@ impl Acceptor {
             self.order(self.receiving.as_ref().and_then(|receiving| receiving.asked), Order::Unsubscribe);
             self.receiving = None;
         }
-        self.store.sweep(&self.record.kept());
+        self.sweep();
     }
 }

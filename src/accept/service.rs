@@ -59,7 +59,7 @@ impl Acceptor {
         let blamed = suspect.is_some_and(|id| acceptor.record.died_of(id) >= DEATHS);
         acceptor.seat_the_proven();
         acceptor.resume();
-        acceptor.store.sweep(&acceptor.record.kept());
+        acceptor.sweep();
         Ok((acceptor, blamed))
     }
 
@@ -338,7 +338,7 @@ impl Acceptor {
         self.take_seats();
         // Who hears that it serves may rely on it.
         self.publish();
-        self.store.sweep(&self.record.kept());
+        self.sweep();
         self.go_on();
     }
 
@@ -382,6 +382,13 @@ impl Acceptor {
         };
         self.roll_back("by hand, with `arcticd head rollback`");
         let name = format!("{} {}", active.name, active.version);
+        if self.unsaved {
+            return Answer::Refused(format!(
+                "head {name} is out of service and {} serves, but the disk could not note it: a restart before it can, which \
+                 is tried every minute, brings it back; see the log",
+                self.title()
+            ));
+        }
         Answer::Done(format!("head {name} is out of service for ever; {} serves", self.title()))
     }
 

@@ -209,10 +209,16 @@ impl Store {
         }
     }
 
-    /// Removes what belongs to no head of `kept`.
+    /// Removes what belongs to no head of `kept`, and what was half written when the power failed.
     pub fn sweep(&self, kept: &[ContentHash]) {
         for id in self.heads().unwrap_or_default().iter().filter(|id| !kept.contains(id)) {
             remove(fs::remove_file(self.head_file(id)), &self.head_file(id));
+        }
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".") && name.as_encoded_bytes().ends_with(b".part") {
+                remove(fs::remove_file(entry.path()), &entry.path());
+            }
         }
         for entry in fs::read_dir(self.folder.join("incoming")).into_iter().flatten().flatten() {
             let id = entry.file_name().to_str().and_then(|name| name.parse::<ContentHash>().ok());

@@ -184,7 +184,12 @@ impl Journal {
     /// [`JournalError`], among them [`JournalError::InUse`] while another daemon has it.
     pub fn open(directory: &Path, max_entries: u64) -> Result<Self, JournalError> {
         let wrong = |source| JournalError::Directory { directory: directory.to_owned(), source };
-        std::fs::create_dir_all(directory).map_err(wrong)?;
+        if !directory.is_dir() {
+            std::fs::create_dir_all(directory).map_err(wrong)?;
+            // Or the folder, with all that is promised in it, would not survive a power cut.
+            let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(wrong)?;
+        }
         let file = directory.join(NAME);
         let lock =
             std::fs::File::options().create(true).append(true).open(directory.join("journal.lock")).map_err(wrong)?;
