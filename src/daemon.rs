@@ -104,6 +104,10 @@ async fn live(
     let health_every = Duration::from_secs(config.mqtt.health_s);
     let watch_pulse = Arc::new(Pulse::new("the watch"));
     let link_pulse = Arc::new(Pulse::new("the link"));
+    // Before the broker hears of the daemon: who heard that it is there may ask. What is asked waits for the acceptor.
+    if let Err(error) = control::serve(&control::path(&config.state.directory), inputs.clone()) {
+        tracing::warn!("{error:#}; `arcticd head list` and `head rollback` can't reach this daemon");
+    }
     let mut sending = tokio::spawn({
         let (outbox_filled, status, pulse) = (outbox_filled.clone(), status.clone(), link_pulse.clone());
         let windows = Windows::of(&config.power);
@@ -134,9 +138,6 @@ async fn live(
     }
 
     let accepting = accept_heads(acceptor, heard, status.clone())?;
-    if let Err(error) = control::serve(&control::path(&config.state.directory), inputs.clone()) {
-        tracing::warn!("{error:#}; `arcticd head list` and `head rollback` can't reach this daemon");
-    }
     let observer = {
         let inputs = inputs.clone();
         move |observation| drop(inputs.send(Input::Observation(observation)))

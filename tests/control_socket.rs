@@ -12,7 +12,6 @@ use parts::{BIN, PATIENCE, listen, start_online};
 use testkit::broker::Broker;
 use testkit::daemon::World;
 use testkit::head::signed::Maker;
-use testkit::wait_until;
 
 fn list(world: &World) -> Output {
     let config = world.write_config().unwrap();
@@ -20,9 +19,7 @@ fn list(world: &World) -> Output {
 }
 
 fn connect(world: &World) -> UnixStream {
-    let place = world.state().join("control.sock");
-    // It is there shortly after the broker heard of the daemon.
-    let stream = wait_until(PATIENCE, || UnixStream::connect(&place).ok()).unwrap();
+    let stream = UnixStream::connect(world.state().join("control.sock")).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
