@@ -144,7 +144,7 @@ impl Link {
                         self.hearing.learn(Cause::Other { lasted: true }, Instant::now());
                     }
                     let until = self.asleep_until();
-                    tracing::info!("closed until {until}{}", if cut { ", before all was said" } else { "" });
+                    tracing::info!("link asleep until {until}{}", if cut { ", before all was said" } else { "" });
                     self.status.set_asleep(how, &until);
                     return Stay::Closed { cut, told: true };
                 }
