@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::Power;
 use super::broker::Broker;
 use super::check::Finding;
 use super::schema::lookup;
@@ -57,6 +58,16 @@ pub(super) fn warnings(root: &Value) -> Vec<String> {
     let windows = lookup(root, "power.uplink").and_then(Value::as_str) == Some("windows");
     if windows && !given("mqtt.url") {
         warnings.push("`power.uplink` has no effect: `mqtt.url` is absent, so there is no link".into());
+    }
+    let seconds = |key: &str, otherwise: u64| lookup(root, key).and_then(Value::as_u64).unwrap_or(otherwise);
+    let power = Power::default();
+    let (every, long) =
+        (seconds("power.uplink_every_s", power.uplink_every_s), seconds("power.uplink_for_s", power.uplink_for_s));
+    if windows && long >= every {
+        warnings.push(format!(
+            "`power.uplink_for_s` is {long} and `power.uplink_every_s` {every}: a window may last until the next one, and the \
+             link may never close"
+        ));
     }
     for key in WINDOW_KEYS.into_iter().filter(|key| !windows && given(key)) {
         warnings.push(format!("`{key}` has no effect: `power.uplink` is not \"windows\""));
@@ -136,6 +147,13 @@ mod tests {
         assert_eq!(warned("power.uplink = 'windows'"), 1);
         assert_eq!(warned("power.uplink_every_s = 5\npower.uplink_alerts = 'next_window'"), 2);
         assert_eq!(warned("mqtt.url = 'mqtts://h'\npower.uplink = 'windows'\npower.uplink_for_s = 5"), 0);
+    }
+
+    #[test]
+    fn windows_that_may_never_close_are_warned_of() {
+        let windows = "mqtt.url = 'mqtts://h'\npower.uplink = 'windows'\npower.uplink_every_s = 60";
+        assert_eq!(warned(windows), 1, "a window may last five minutes by default");
+        assert_eq!(warned(&format!("{windows}\npower.uplink_for_s = 30")), 0);
     }
 
     #[test]

@@ -123,8 +123,8 @@ fn parse_labels(text: &str) -> Result<Vec<FrameLabel>, String> {
             (Ok(frame), Some(label), None) if crate::model::is_label(label) => {
                 labels.push(FrameLabel { frame, label: label.to_owned() });
             }
-            // A table's first line may name its columns.
-            (Err(_), Some(_), None) if number == 1 => {}
+            // A table's first line may name its columns; anything else there is a label with a slip in it.
+            (Err(_), Some("label"), None) if number == 1 => {}
             _ => return Err(format!(", line {number}: it must be the frame's sha256 and a label of [a-z0-9_]+")),
         }
     }
@@ -348,9 +348,13 @@ mod tests {
             read.iter().map(|it| (it.frame, it.label.as_str())).collect::<Vec<_>>(),
             [(one, "polar_bear"), (two, "other")]
         );
-        for wrong in
-            [format!("{one}"), format!("{one},Polar Bear"), format!("a\n{one},fox"), format!("{one},fox\nlast,fox")]
-        {
+        for wrong in [
+            format!("{one}"),
+            format!("{one},Polar Bear"),
+            format!("a\n{one},fox"),
+            format!("{one},fox\nlast,fox"),
+            format!("abc,polar_bear\n{one},fox"),
+        ] {
             assert!(parse_labels(&wrong).is_err(), "{wrong}");
         }
     }

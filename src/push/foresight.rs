@@ -41,8 +41,10 @@ pub fn foresee(name: &str, report: &Report, parcel: &Parcel) -> Foresight {
     }
     if manifest.sequence <= report.floor {
         return Foresight::Refuses(format!(
-            "sequence {} is not above {}, the highest that the trap has had",
-            manifest.sequence, report.floor
+            "sequence {} is not above {}, the highest that the trap has had; make the head again with --sequence {}",
+            manifest.sequence,
+            report.floor,
+            report.floor.saturating_add(1)
         ));
     }
     // One that is awaited beside another keeps out what comes in pieces, and not what comes whole.
