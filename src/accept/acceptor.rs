@@ -311,10 +311,16 @@ impl Acceptor {
         let mut changed = self.record.clone();
         change(&mut changed);
         fault::point(&format!("before {step}"));
+        self.save_as(changed)?;
+        fault::point(&format!("after {step}"));
+        Ok(())
+    }
+
+    /// Makes this record the one that counts, once it is on disk.
+    pub(super) fn save_as(&mut self, changed: Record) -> Result<()> {
         self.store.save(&changed)?;
         self.record = changed;
         self.unsaved = false;
-        fault::point(&format!("after {step}"));
         Ok(())
     }
 

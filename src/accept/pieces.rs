@@ -268,11 +268,8 @@ impl Acceptor {
         if !changed.go_on() {
             return;
         }
-        match self.store.save(&changed) {
-            Ok(()) => {
-                self.record = changed;
-                self.publish();
-            }
+        match self.save_as(changed) {
+            Ok(()) => self.publish(),
             Err(error) => drop(self.troubled(&error)),
         }
     }

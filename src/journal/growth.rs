@@ -3,38 +3,34 @@
 use super::{Journal, JournalError};
 
 impl Journal {
-    /// Lets go of the tenth of the frames, and of the events that are over, that were noted first, and again until the
-    /// journal holds at most `bytes`. The room is used again; the file does not become smaller. How many frames went: one
+    /// If the journal holds more than `bytes`, lets go of the tenth of the frames, and of the events that are over, that were
+    /// noted first. One tenth a call: where messages or features fill the journal, no number of frames makes room, and all of
+    /// them would be looked at again. The room is used again; the file does not become smaller. How many frames went: one
     /// that is still there, or comes again, is new then.
     ///
     /// # Errors
     /// [`JournalError::Database`].
     pub fn trim(&mut self, bytes: u64) -> Result<u64, JournalError> {
-        let mut gone = 0;
-        while self.used().map_err(|source| self.wrong(source))? > bytes {
-            let (frames, events) = self.transaction(|transaction| {
-                let run = || -> rusqlite::Result<(u64, u64)> {
-                    let db = &transaction.inner;
-                    let oldest = "SELECT hash FROM frames ORDER BY processed_at
-                                  LIMIT (SELECT (count(*) + 9) / 10 FROM frames)";
-                    let frames = db.execute(&format!("DELETE FROM frames WHERE hash IN ({oldest})"), [])?;
-                    // A file whose frame is forgotten has to be read again.
-                    db.execute("DELETE FROM files WHERE hash NOT IN (SELECT hash FROM frames)", [])?;
-                    let events = db.execute(
-                        "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE open = 0 ORDER BY last_at
-                         LIMIT (SELECT (count(*) + 9) / 10 FROM events))",
-                        [],
-                    )?;
-                    Ok((frames as u64, events as u64))
-                };
-                run().map_err(|source| transaction.wrong(source))
-            })?;
-            gone += frames;
-            if frames + events == 0 {
-                break;
-            }
+        if self.used().map_err(|source| self.wrong(source))? <= bytes {
+            return Ok(0);
         }
-        Ok(gone)
+        self.transaction(|transaction| {
+            let run = || -> rusqlite::Result<u64> {
+                let db = &transaction.inner;
+                let oldest = "SELECT hash FROM frames ORDER BY processed_at
+                              LIMIT (SELECT (count(*) + 9) / 10 FROM frames)";
+                let frames = db.execute(&format!("DELETE FROM frames WHERE hash IN ({oldest})"), [])?;
+                // A file whose frame is forgotten has to be read again.
+                db.execute("DELETE FROM files WHERE hash NOT IN (SELECT hash FROM frames)", [])?;
+                db.execute(
+                    "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE open = 0 ORDER BY last_at
+                     LIMIT (SELECT (count(*) + 9) / 10 FROM events))",
+                    [],
+                )?;
+                Ok(frames as u64)
+            };
+            run().map_err(|source| transaction.wrong(source))
+        })
     }
 
     /// Bytes of pages that hold something.

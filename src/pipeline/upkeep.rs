@@ -63,7 +63,10 @@ impl Pipeline {
         self.bound_at = frames + BOUND_EVERY;
         match self.journal.trim(self.most_bytes) {
             Ok(0) => {}
-            Ok(gone) => tracing::info!("the journal has reached state.max_mib: the {gone} oldest frames are forgotten"),
+            Ok(gone) => tracing::warn!(
+                "the journal has reached state.max_mib: the {gone} oldest frames are forgotten, and looked at again if they \
+                 still lie in the capture directory; take them away from there, or allow more"
+            ),
             Err(error) => {
                 tracing::error!("{error}; the journal's size is looked after later");
                 self.journal_failed(&error, FIRST_PAUSE);
