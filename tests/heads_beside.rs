@@ -39,17 +39,23 @@ fn wait_beside(subscriber: &Subscriber, since: usize, tried: u64, awaited: u64, 
     wait_report(subscriber, since, |report| beside(report, tried, awaited, received))
 }
 
+/// Head 5 is tried, and this is the offer of head 6, of which no piece has come.
+fn offered_beside(subscriber: &Subscriber, maker: &Maker) -> Bundle {
+    set(subscriber, &maker.head(&good(), 5, |_| {}).unwrap());
+    wait_step(subscriber, 5, Step::Trial);
+    let later = large(maker, 6);
+    offer(subscriber, &later);
+    wait_beside(subscriber, 0, 5, 6, 0);
+    later
+}
+
 #[test]
 fn a_replayed_later_offer_whose_pieces_are_withheld_ends_no_trial() {
     let (maker, broker) = (Maker::new().unwrap(), Broker::any().unwrap());
     let subscriber = listen(broker.port());
     let world = trusting(&maker, &broker, 3);
     let mut daemon = start_online(&world, &subscriber);
-    set(&subscriber, &maker.head(&good(), 5, |_| {}).unwrap());
-    wait_step(&subscriber, 5, Step::Trial);
-    let later = large(&maker, 6);
-    offer(&subscriber, &later);
-    wait_beside(&subscriber, 0, 5, 6, 0);
+    let later = offered_beside(&subscriber, &maker);
     empty_frames(&world, 0..1);
     // Also over a restart.
     assert_eq!(daemon.terminate().unwrap(), 0);
@@ -75,11 +81,7 @@ fn a_later_head_takes_the_place_of_the_one_on_trial_once_it_is_whole() {
     let subscriber = listen(broker.port());
     let world = trusting(&maker, &broker, 1_000);
     let mut daemon = start_online(&world, &subscriber);
-    set(&subscriber, &maker.head(&good(), 5, |_| {}).unwrap());
-    wait_step(&subscriber, 5, Step::Trial);
-    let later = large(&maker, 6);
-    offer(&subscriber, &later);
-    wait_beside(&subscriber, 0, 5, 6, 0);
+    let later = offered_beside(&subscriber, &maker);
     pieces(&subscriber, &later, [0, 1]);
     wait_beside(&subscriber, 0, 5, 6, 2);
     daemon.kill().unwrap();
@@ -247,11 +249,7 @@ fn an_awaited_head_that_is_forgotten_or_whose_key_was_taken_away_leaves_the_tria
     let world = trusting(&maker, &broker, 1_000);
     let key = other.trust_in(&world.path("keys")).unwrap();
     let mut daemon = start_online(&world, &subscriber);
-    set(&subscriber, &maker.head(&good(), 5, |_| {}).unwrap());
-    wait_step(&subscriber, 5, Step::Trial);
-    let bad = large(&maker, 6);
-    offer(&subscriber, &bad);
-    wait_beside(&subscriber, 0, 5, 6, 0);
+    let bad = offered_beside(&subscriber, &maker);
     let what = What::Forget(vec![signed::offer(&bad).unwrap().id()]);
     let ask = maker.ask(&Ask { audience: Vec::new(), sequence: 1, what }).unwrap();
     subscriber.publish(&topic(Content::Ask(Kind::Forget)), false, &ask).unwrap();

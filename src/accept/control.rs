@@ -28,6 +28,8 @@ const MAX_ANSWER: u64 = 16 << 20;
 const QUESTION: Duration = Duration::from_secs(5);
 /// How long an answer may take to be found: loading a head takes seconds on a small board.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long nobody is let in after that failed.
+const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 /// How many are answered at a time: one who asks nothing keeps nobody else waiting.
 const AT_ONCE: usize = 8;
 /// What those threads may need: they read a line and write one.
@@ -57,20 +59,28 @@ pub fn serve(path: &Path, inputs: Sender<Input>) -> Result<()> {
     let seats = Arc::new(());
     let listen = move || {
         for stream in listener.incoming() {
-            let (inputs, seat) = (inputs.clone(), seats.clone());
-            let served = stream.map_err(anyhow::Error::new).and_then(|stream| {
-                if Arc::strong_count(&seats) > AT_ONCE + 1 {
-                    return say(&stream, &Answer::Refused(format!("{AT_ONCE} others are asking; try again")));
+            let stream = match stream {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::warn!("control socket: {error}");
+                    // Whatever it lacks, descriptors as a rule, is not there again at once.
+                    thread::sleep(ACCEPT_AGAIN);
+                    continue;
                 }
+            };
+            let served = if Arc::strong_count(&seats) > AT_ONCE {
+                say(&stream, &Answer::Refused(format!("{AT_ONCE} others are asking; try again")))
+            } else {
+                let (inputs, seat) = (inputs.clone(), seats.clone());
                 let serve = move || {
                     if let Err(error) = answer(&stream, &inputs) {
                         tracing::debug!("control socket: {error:#}");
                     }
                     drop(seat);
                 };
-                thread::Builder::new().name("arcticd-answer".into()).stack_size(STACK).spawn(serve)?;
-                Ok(())
-            });
+                let begun = thread::Builder::new().name("arcticd-answer".into()).stack_size(STACK).spawn(serve);
+                begun.map(drop).map_err(anyhow::Error::new)
+            };
             if let Err(error) = served {
                 tracing::debug!("control socket: {error:#}");
             }

@@ -56,21 +56,33 @@ pub(super) fn is_body(bytes: &[u8]) -> bool {
 }
 
 fn all(db: &Connection) -> rusqlite::Result<Verdict> {
-    let checked = pages(db).and_then(|verdict| if verdict == Verdict::Whole { bodies(db) } else { Ok(verdict) });
+    let checked = in_order(db);
     match checked {
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(Verdict::Unfinished),
         checked => checked,
     }
 }
 
-fn pages(db: &Connection) -> rusqlite::Result<Verdict> {
-    for check in CHECKS {
-        let text: String = db.query_row(&format!("PRAGMA {check}"), [], |row| row.get(0))?;
-        if text != "ok" {
-            return Ok(Verdict::Damaged(text.lines().next().unwrap_or_default().to_owned()));
+/// Queued messages and what they say first: what is not reached in time is worth less.
+fn in_order(db: &Connection) -> rusqlite::Result<Verdict> {
+    for (place, check) in CHECKS.into_iter().enumerate() {
+        let mut verdict = page_check(db, check)?;
+        if place == 0 && verdict == Verdict::Whole {
+            verdict = bodies(db)?;
+        }
+        if verdict != Verdict::Whole {
+            return Ok(verdict);
         }
     }
     Ok(Verdict::Whole)
+}
+
+fn page_check(db: &Connection, check: &str) -> rusqlite::Result<Verdict> {
+    let text: String = db.query_row(&format!("PRAGMA {check}"), [], |row| row.get(0))?;
+    Ok(match text.as_str() {
+        "ok" => Verdict::Whole,
+        _ => Verdict::Damaged(text.lines().next().unwrap_or_default().to_owned()),
+    })
 }
 
 fn bodies(db: &Connection) -> rusqlite::Result<Verdict> {

@@ -18,8 +18,8 @@ use super::{JournalError, store};
 const CHECK: Duration = Duration::from_secs(10);
 /// How long it waits for what can be saved.
 const SALVAGE: Duration = Duration::from_secs(60);
-/// A process that dies while it saves is not to do so for ever.
-const TRIES: u32 = 2;
+/// A process that dies while it saves is not to do so for ever. A weak battery may cut off some of these.
+const TRIES: u32 = 5;
 /// Damaged journals that are kept, for a person to look at; a failing card would fill itself with them.
 const KEPT: u32 = 3;
 

@@ -177,8 +177,10 @@ fn a_start_cut_off_while_it_saves_is_taken_up_and_one_that_dies_of_it_gives_up_s
     fs::write(world.file(".suspect"), "1\nsaid a test\n").unwrap();
     assert_eq!(queued(&world.open().outbox().unwrap()), owed);
     assert_eq!(queued(&world.open().outbox().unwrap()), owed);
-    // Died twice.
-    fs::write(world.file(".suspect"), "2\nsaid a test\n").unwrap();
+    // Cut off four times, and once more.
+    fs::write(world.file(".suspect"), "4\nsaid a test\n").unwrap();
+    assert_eq!(queued(&world.open().outbox().unwrap()), owed);
+    fs::write(world.file(".suspect"), "5\nsaid a test\n").unwrap();
     let journal = world.open();
     assert!(journal.warning().unwrap().contains("nothing was taken over"), "{:?}", journal.warning());
     assert!(queued(&journal.outbox().unwrap()).is_empty());

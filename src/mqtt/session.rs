@@ -194,8 +194,11 @@ impl<'a> Session<'a> {
                             "the broker left before everything was sent: {error}; it is sent at the next start"
                         );
                     }
+                    let parting = matches!(self.phase, Phase::Draining(_) | Phase::Parting(_));
+                    // Nobody was told that it sleeps: subscribers would take it for dead.
+                    let untold = parting && matches!(self.goal, Goal::Sleep { .. });
                     let running = self.phase == Phase::Running;
-                    return if running { self.lost(explain(&error), cause) } else { self.ended() };
+                    return if running || untold { self.lost(explain(&error), cause) } else { self.ended() };
                 }
             }
         }
