@@ -3,10 +3,12 @@
 
 pub mod acceptor;
 pub mod clock;
+pub mod cuts;
 pub mod disk;
 pub mod heads;
 pub mod linked;
 pub mod mounts;
+pub mod trace;
 pub mod wire;
 
 use std::path::{Path, PathBuf};

@@ -24,7 +24,8 @@ Usage: cargo xtask <COMMAND>
   mutate [--count N] [--seed N]
                        N mutations (default: 10000) of heads and their transfer against the real acceptor
   cuts [--count N] [--seed N]
-                       N power cuts (default: 100000) on the way of heads to the disk, see docs/reliability.md; needs strace
+                       N power cuts (default: 100000), half on the way of heads to the disk and half on the journal's, see
+                       docs/reliability.md; needs strace
   corpus               write the corpora that fuzzing begins with, see fuzz/README.md
   thinlink [--rate 2kbit] [--loss 0.1] [--labels 2] [--keep-alive SECONDS]
                        a head over a link that is slow and loses packets; needs root, iproute2 and iptables
@@ -80,7 +81,11 @@ fn mutate(arguments: &[&str]) -> Result<()> {
 fn cuts(arguments: &[&str]) -> Result<()> {
     let [count, seed] = count_and_seed(arguments, "100000")?;
     println!("{count} power cuts, from seed {seed}");
-    many("power_cuts", &[("ARCTICD_CUTS", count), ("ARCTICD_CUT_SEED", seed)])
+    let count: u64 = count.parse().context("--count takes a number")?;
+    for (test, count) in [("power_cuts", count / 2), ("journal_cuts", count.div_ceil(2))] {
+        many(test, &[("ARCTICD_CUTS", &count.to_string()), ("ARCTICD_CUT_SEED", seed)])?;
+    }
+    Ok(())
 }
 
 fn count_and_seed<'a>(arguments: &[&'a str], otherwise: &'a str) -> Result<[&'a str; 2]> {
