@@ -334,7 +334,9 @@ fn cut(walk: &Walk, noted: &Noted<Promise>, seed: u64) -> Result<(), String> {
     let Some(now) = allowed.iter().find(|promise| promise.view == view).copied().or(under_way.filter(|_| is_new))
     else {
         let should = before.last().map(|promise| &promise.view);
-        return found(format!("not as it was after any step since the last promise\nit is  {view:?}\nlast  {should:?}"));
+        return found(format!(
+            "not as it was after any step since the last promise\nit is  {view:?}\nlast  {should:?}"
+        ));
     };
     let known = before.iter().any(|promise| promise.epoch == now.epoch);
     if known && journal.epoch() != now.epoch {
@@ -355,10 +357,12 @@ fn cut(walk: &Walk, noted: &Noted<Promise>, seed: u64) -> Result<(), String> {
     let epoch = journal.epoch().to_owned();
     drop(journal);
     let journal = Journal::open(&state, 1_000).unwrap();
-    if journal.warning().is_some() || journal.epoch() != epoch || look(&state).messages.len() != view.messages.len() + 1 {
+    if journal.warning().is_some() || journal.epoch() != epoch || look(&state).messages.len() != view.messages.len() + 1
+    {
         return found(format!("otherwise after the next start: {:?}", journal.warning()));
     }
-    let left = [".suspect", ".new"].map(|suffix| state.join(format!("{FILE}{suffix}"))).into_iter().find(|it| it.exists());
+    let left =
+        [".suspect", ".new"].map(|suffix| state.join(format!("{FILE}{suffix}"))).into_iter().find(|it| it.exists());
     left.map_or(Ok(()), |left| found(format!("{} stays", left.display())))
 }
 

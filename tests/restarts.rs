@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use arcticd::detection::{Detection, EventState, Kind};
 use parts::{
-    BIN, PATIENCE, availability, bear, detections, every_frame, listen, skip, start_online, wait_detections,
+    BIN, PATIENCE, availability, bear, detections, every_frame, listen, skip, start_online, tally, wait_detections,
     wait_frames, world,
 };
 use testkit::broker::{Broker, Mosquitto, Options};
@@ -48,6 +48,7 @@ fn power_cuts_in_the_middle_of_a_backlog_skip_nothing_and_tell_nothing_twice() {
 
     let messages = world.ledger().messages().unwrap();
     assert_eq!(messages.iter().map(|message| message.seq).collect::<Vec<_>>(), (1..=COUNT as u64).collect::<Vec<_>>());
+    tally(COUNT, &subscriber.messages());
     let found = detections(&subscriber.messages());
     let ids: BTreeSet<&str> = found.iter().map(|detection| detection.id.as_str()).collect();
     assert_eq!(ids, messages.iter().map(|message| message.id.as_str()).collect());
@@ -80,6 +81,7 @@ fn sigterm_sends_what_is_queued_and_says_stopped_which_offline_does_not_follow()
     assert_eq!(daemon.wait_exit(PATIENCE).unwrap(), 0, "{:?}", daemon.log());
     assert!(world.ledger().messages().unwrap().iter().all(|message| message.state == "acked"));
     wait_detections(&subscriber, 20);
+    tally(20, &subscriber.messages());
 
     // The next start is the last word's successor, so whatever came between has arrived by then.
     let mut daemon = start_online(&world, &subscriber);

@@ -40,7 +40,20 @@ impl Walk {
         std::fs::create_dir(&root).unwrap();
         std::fs::create_dir(&traces).unwrap();
         let mut strace = Command::new("strace");
-        strace.args(["-qq", "-ff", "-ttt", "-y", "-xx", "-s", "100000000", "-e", "signal=none", "-e", trace::CALLS, "-o"]);
+        strace.args([
+            "-qq",
+            "-ff",
+            "-ttt",
+            "-y",
+            "-xx",
+            "-s",
+            "100000000",
+            "-e",
+            "signal=none",
+            "-e",
+            trace::CALLS,
+            "-o",
+        ]);
         strace.arg(traces.join("call")).arg(std::env::current_exe().unwrap());
         strace.args(["--exact", walk, "--ignored", "--test-threads", "1"]).env(WALK, &root);
         let output = strace.output().unwrap();
@@ -114,7 +127,7 @@ impl<T: DeserializeOwned> Noted<T> {
 pub fn make_all(cut: impl Fn(u64) -> Result<(), String> + Sync) {
     let (first, count) = (setting("ARCTICD_CUT_SEED", 1), setting("ARCTICD_CUTS", 500));
     let failed = make(first..first + count, &cut);
-    println!("tally: fault=power-cut injected={count} unrecoverable={}", failed.len());
+    println!("tally: injected={count} unrecoverable={}", failed.len());
     assert!(failed.is_empty(), "{} of {count}:\n{}", failed.len(), failed[..failed.len().min(5)].join("\n"));
 }
 
