@@ -14,6 +14,7 @@ use parts::{
 };
 use testkit::broker::{Broker, Mosquitto, Options};
 use testkit::daemon::World;
+use testkit::scenes::Scene;
 use testkit::subscriber::{Message, Subscriber, Subscription};
 use testkit::wait_until;
 
@@ -177,4 +178,22 @@ fn a_second_daemon_on_the_same_state_is_refused_and_the_first_goes_on() {
     assert!(said.contains("another arcticd is running") && said.contains("journal.sqlite"), "{said}");
     world.drop_frame("b.jpg", &bear(2)).unwrap();
     first.wait_for_stdout("b.jpg", PATIENCE).unwrap();
+}
+
+#[test]
+fn a_daemon_that_is_killed_twice_over_one_frame_looks_at_it_a_third_time() {
+    let world = every_frame();
+    // Large, so that there is time to kill it.
+    world.drop_frame("large.jpg", &Scene::Bear.jpeg(1, 4000, 3000).unwrap()).unwrap();
+    for death in 1..=2 {
+        let mut daemon = world.start(BIN).unwrap();
+        let begun = || {
+            std::fs::read_to_string(world.state().join("in-work")).is_ok_and(|it| it.ends_with(&format!(" {death}\n")))
+        };
+        wait_until(PATIENCE, || begun().then_some(())).unwrap_or_else(|| panic!("{:?}", daemon.log()));
+        daemon.kill().unwrap();
+        assert_eq!(world.ledger().files().unwrap(), Vec::<String>::new(), "the kill came too late to prove anything");
+    }
+    let daemon = world.start(BIN).unwrap();
+    daemon.wait_for_stdout("large.jpg", PATIENCE).unwrap();
 }
