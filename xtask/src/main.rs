@@ -97,11 +97,6 @@ fn cuts(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Fuzzes each target for so long. As yet that is one command a target, see fuzz/README.md.
-fn fuzz(_arguments: &[&str]) -> Result<()> {
-    bail!("there is no command for all targets yet, see fuzz/README.md")
-}
-
 fn count_and_seed<'a>(arguments: &[&'a str], otherwise: &'a str) -> Result<[&'a str; 2]> {
     let (mut count, mut seed) = (otherwise, "1");
     for pair in arguments.chunks(2) {

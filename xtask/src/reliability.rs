@@ -74,10 +74,16 @@ enum Until {
     Counts { cuts: u64, kills: u64 },
 }
 
+/// Fuzzes each target for so many minutes; none as long as there is no command for all of them, see fuzz/README.md.
+const FUZZ: Option<Fuzz> = None;
+
+/// A command, with its arguments.
+type Fuzz = fn(&[&str]) -> Result<()>;
+
 /// Cuts of each kind between two looks at the clock.
-const CUTS: u64 = 1_000;
+const CUTS: u64 = 2_500;
 /// What cuts have of the time that the tests of single faults leave; kills have the rest.
-const CUTS_SHARE: f64 = 0.4;
+const CUTS_SHARE: f64 = 0.6;
 
 /// `reliability [--minutes N] [--seed N] [--nightly]`.
 pub fn run(arguments: &[&str]) -> Result<()> {
@@ -94,7 +100,6 @@ pub fn run(arguments: &[&str]) -> Result<()> {
         }
     }
     let end = Instant::now() + Duration::from_secs(60 * minutes);
-    // The last figure is what the issue of the day's run asks for in half an hour.
     let plan = match nightly {
         true => Plan { flood: 1_000_000, until: Until::Counts { cuts: 100_000, kills: 10_000 }, seed, fuzz: true },
         false => {
@@ -134,11 +139,11 @@ impl Run {
         let flood = plan.flood.to_string();
         for Fault { kind, program, test } in &FAULTS {
             let outcome = start(kind, program, test, &[("ARCTICD_FLOOD", &flood)])?;
+            self.took(kind, outcome.passed, outcome.tally);
             match outcome.skipped {
                 Some(reason) => self.skipped.push(format!("{kind}: {reason}")),
                 None => self.tally.made(kind),
             }
-            self.took(kind, outcome.passed, outcome.tally);
         }
         self.so_far("single faults");
         Ok(())
@@ -156,11 +161,11 @@ impl Run {
         while done < most && (done == 0 || end.is_none_or(|end| Instant::now() < end)) {
             let count = CUTS.min(most - done);
             let (seed, cuts) = ((plan.seed + done).to_string(), count.to_string());
-            for program in ["power_cuts", "journal_cuts"] {
+            for (kind, program) in [("power cut, heads", "power_cuts"), ("power cut, journal", "journal_cuts")] {
                 let outcome =
-                    start(program, program, "a_power_cut", &[("ARCTICD_CUTS", &cuts), ("ARCTICD_CUT_SEED", &seed)])?;
+                    start(kind, program, "a_power_cut", &[("ARCTICD_CUTS", &cuts), ("ARCTICD_CUT_SEED", &seed)])?;
                 self.skipped.extend(outcome.skipped.filter(|_| done == 0).map(|reason| format!("{program}: {reason}")));
-                self.took(program, outcome.passed, outcome.tally);
+                self.took(kind, outcome.passed, outcome.tally);
             }
             done += count;
         }
@@ -182,10 +187,11 @@ impl Run {
         Ok(())
     }
 
-    /// Each target for ten minutes; see fuzz/README.md.
     fn fuzz(&mut self) {
-        if let Err(error) = crate::fuzz(&["--minutes", "10"]) {
-            self.failed.push(format!("fuzz: {error:#}"));
+        match FUZZ.map(|fuzz| fuzz(&["--minutes", "10"])) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => self.failed.push(format!("fuzz: {error:#}")),
+            None => self.skipped.push("fuzzing: there is no command for all targets".to_owned()),
         }
     }
 
