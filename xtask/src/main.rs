@@ -1,7 +1,10 @@
 //! The project's daily commands, as `cargo xtask <command>`.
 
+mod fuzz;
 mod parts;
+mod supply;
 mod thin_link;
+mod unsafe_code;
 
 use std::env;
 use std::path::Path;
@@ -26,6 +29,9 @@ Usage: cargo xtask <COMMAND>
   cuts [--count N] [--seed N]
                        N power cuts (default: 100000) on the way of heads to the disk, see docs/reliability.md; needs strace
   corpus               write the corpora that fuzzing begins with, see fuzz/README.md
+  fuzz [TARGET...] [--minutes N]
+                       each fuzz target N minutes (default: 10), see fuzz/README.md; fails on a find
+  supply [--write]     licences, sources, reasons and `unsafe` of all crates as docs/supply.md has them; or write its table
   thinlink [--rate 2kbit] [--loss 0.1] [--labels 2] [--keep-alive SECONDS]
                        a head over a link that is slow and loses packets; needs root, iproute2 and iptables
   ci                   what a merge needs: formatting, lints, tests";
@@ -57,6 +63,9 @@ fn run() -> Result<()> {
         ["corpus"] => {
             cargo(&["run", "--quiet", "--locked", "--example", "corpus", "--", "fuzz/corpus"])?;
         }
+        ["fuzz", ..] => fuzz::run(&arguments[1..])?,
+        ["supply"] => supply::run(false)?,
+        ["supply", "--write"] => supply::run(true)?,
         ["mutate", ..] => mutate(&arguments[1..])?,
         ["cuts", ..] => cuts(&arguments[1..])?,
         ["thinlink", ..] => thin_link::run(&arguments[1..])?,
