@@ -1,5 +1,7 @@
 //! Odd JPEG files, written byte by byte for the tests: blocks without detail, in any sampling, order and wrapping.
 
+use super::Pixels;
+
 /// Bits of the DC codes of the usual luminance table (ITU-T T.81, K.3), by length; their symbols are 0 to 11 in order.
 const DC_LENGTHS: [u8; 16] = [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0];
 const DC_CODES: [(u32, u32); 9] = [(0, 2), (2, 3), (3, 3), (4, 3), (5, 3), (6, 3), (14, 4), (30, 5), (62, 6)];
@@ -110,6 +112,26 @@ impl Odd {
         }
         self.marker(&mut file, 0xD9);
         file
+    }
+
+    /// The picture, where each part's blocks lie as they are written, without smoothing; of one part grey, of three YCbCr.
+    pub fn truth(&self) -> Pixels {
+        let widest = self.parts.iter().map(|part| u32::from(part.across)).max().unwrap_or(1);
+        let tallest = self.parts.iter().map(|part| u32::from(part.down)).max().unwrap_or(1);
+        let (width, height) = (u32::from(self.width), u32::from(self.height));
+        let mut rgb = Vec::new();
+        for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+            let sample = |place: usize| {
+                let part = &self.parts[place];
+                let at = (x * u32::from(part.across) / widest / 8, y * u32::from(part.down) / tallest / 8);
+                level(place, at) as f32
+            };
+            let luma = 128.0 + sample(0);
+            let (blue, red) = if self.parts.len() == 3 { (sample(1), sample(2)) } else { (0.0, 0.0) };
+            let channels = [luma + 1.402 * red, luma - 0.344_136 * blue - 0.714_136 * red, luma + 1.772 * blue];
+            rgb.extend(channels.map(|channel| channel.round().clamp(0.0, 255.0) as u8));
+        }
+        Pixels { width, height, rgb }
     }
 
     fn marker(&self, file: &mut Vec<u8>, marker: u8) {
