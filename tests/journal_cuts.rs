@@ -158,12 +158,18 @@ fn look(state: &Path) -> View {
         Ok(())
     });
     let waiting = "SELECT id, CAST(body AS TEXT) FROM messages WHERE state = 'queued' ORDER BY priority DESC, seq";
-    each(&db, waiting, |row| Ok(view.waiting.push((row.get(0)?, row.get(1)?))));
+    each(&db, waiting, |row| {
+        view.waiting.push((row.get(0)?, row.get(1)?));
+        Ok(())
+    });
     each(&db, "SELECT seq, id, state FROM messages", |row| {
         view.messages.insert(row.get(0)?, (row.get(1)?, row.get(2)?));
         Ok(())
     });
-    each(&db, "SELECT sequence FROM heads ORDER BY id", |row| Ok(view.trail.push(row.get::<_, i64>(0)? as u64)));
+    each(&db, "SELECT sequence FROM heads ORDER BY id", |row| {
+        view.trail.push(row.get::<_, i64>(0)? as u64);
+        Ok(())
+    });
     view
 }
 

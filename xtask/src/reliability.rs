@@ -184,7 +184,7 @@ impl Run {
 
     /// Each target for ten minutes; see fuzz/README.md.
     fn fuzz(&mut self) {
-        if let Err(error) = crate::fuzz(&["--minutes", "10"]) {
+        if let Err(error) = crate::fuzz::run(&["--minutes", "10"]) {
             self.failed.push(format!("fuzz: {error:#}"));
         }
     }
