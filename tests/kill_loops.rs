@@ -383,7 +383,7 @@ fn a_daemon_that_is_killed_again_and_again_loses_no_alert_and_gives_no_id_twice(
         // By the cycle: the dice do not depend on how far an earlier one came.
         let mut dice = Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(all.cycles));
         all.cycle(&mut dice);
-        if all.cycles % CLOSE_EVERY == 0 {
+        if all.cycles.is_multiple_of(CLOSE_EVERY) {
             all.close().unwrap_or_else(|wrong| panic!("by cycle {} of seed {seed}:\n{wrong}", all.cycles));
         }
     }
