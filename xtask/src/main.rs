@@ -1,9 +1,12 @@
 //! The project's daily commands, as `cargo xtask <command>`.
 
+mod fuzz;
 mod parts;
 mod reliability;
+mod supply;
 mod tally;
 mod thin_link;
+mod unsafe_code;
 
 use std::env;
 use std::path::Path;
@@ -34,6 +37,9 @@ Usage: cargo xtask <COMMAND>
   nightly              the same with 10000 kills, 100000 power cuts and a flood of 1000000 files, and ten minutes of each fuzz
                        target
   corpus               write the corpora that fuzzing begins with, see fuzz/README.md
+  fuzz [TARGET...] [--minutes N]
+                       each fuzz target N minutes (default: 10), see fuzz/README.md; fails on a find
+  supply [--write]     licences, sources, reasons and `unsafe` of all crates as docs/supply.md has them; or write its table
   thinlink [--rate 2kbit] [--loss 0.1] [--labels 2] [--keep-alive SECONDS]
                        a head over a link that is slow and loses packets; needs root, iproute2 and iptables
   ci                   what a merge needs: formatting, lints, tests";
@@ -65,6 +71,9 @@ fn run() -> Result<()> {
         ["corpus"] => {
             cargo(&["run", "--quiet", "--locked", "--example", "corpus", "--", "fuzz/corpus"])?;
         }
+        ["fuzz", ..] => fuzz::run(&arguments[1..])?,
+        ["supply"] => supply::run(false)?,
+        ["supply", "--write"] => supply::run(true)?,
         ["mutate", ..] => mutate(&arguments[1..])?,
         ["cuts", ..] => cuts(&arguments[1..])?,
         ["reliability", ..] => reliability::run(&arguments[1..])?,

@@ -74,12 +74,6 @@ enum Until {
     Counts { cuts: u64, kills: u64 },
 }
 
-/// Fuzzes each target for so many minutes; none as long as there is no command for all of them, see fuzz/README.md.
-const FUZZ: Option<Fuzz> = None;
-
-/// A command, with its arguments.
-type Fuzz = fn(&[&str]) -> Result<()>;
-
 /// Cuts of each kind between two looks at the clock.
 const CUTS: u64 = 2_500;
 /// What cuts have of the time that the tests of single faults leave; kills have the rest.
@@ -187,11 +181,10 @@ impl Run {
         Ok(())
     }
 
+    /// Each target for ten minutes; see fuzz/README.md.
     fn fuzz(&mut self) {
-        match FUZZ.map(|fuzz| fuzz(&["--minutes", "10"])) {
-            Some(Ok(())) => {}
-            Some(Err(error)) => self.failed.push(format!("fuzz: {error:#}")),
-            None => self.skipped.push("fuzzing: there is no command for all targets".to_owned()),
+        if let Err(error) = crate::fuzz::run(&["--minutes", "10"]) {
+            self.failed.push(format!("fuzz: {error:#}"));
         }
     }
 
