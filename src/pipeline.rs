@@ -241,7 +241,7 @@ impl Pipeline {
         let now = OffsetDateTime::now_utc();
         // Only a precaution: where the note can't be written the frame is looked at all the same.
         if !self.in_work.begin(&file.hash).unwrap_or(true) {
-            return self.failed(candidate, &file, "the daemon died on it twice", now);
+            return self.failed(candidate, &file, "the daemon died on it three times", now);
         }
         let Look { classified, observation: learned } = self.classifier.classify(&file.bytes, &file.hash, &facts, now);
         self.in_work.survived();

@@ -3,6 +3,7 @@
 //! A target that panics has found something. [`contained`] is for what the daemon itself runs under `catch_unwind`: there a
 //! panic costs one frame or one head, and only what nothing can catch is a find (a stack overflow, an allocation that
 //! aborts, no end).
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // A panic is how a target says that it found something.
 
 mod canaries;
 mod config;
