@@ -18,6 +18,7 @@ use crate::detect::Rules;
 use crate::exit_code::ExitCode;
 use crate::model::source::{self, Origin};
 use crate::mqtt::{Topics, connect_options, explain};
+use crate::page::Door;
 use crate::terminal;
 
 /// One stage.
@@ -50,6 +51,9 @@ pub fn run(path: Option<&Path>, json: bool) -> Result<ExitCode> {
     let (model, least) = model(config).map_or_else(|error| (Err(error), None), |(text, least)| (Ok(text), Some(least)));
     report.say("model", model)?;
     report.say("heads", heads::heads(config, least))?;
+    if let Some(verdict) = page(config).transpose() {
+        report.say("page", verdict)?;
+    }
     broker(config, &mut report)?;
     Ok(if report.failed { ExitCode::Failure } else { ExitCode::Ok })
 }
@@ -106,6 +110,15 @@ pub(crate) fn capture(config: &Config) -> Result<String> {
         format!("{}: the daemon would wait for it; create it or change capture.directory", directory.display())
     })?;
     Ok(format!("{} holds {} entries", directory.display(), entries.count()))
+}
+
+/// Where the status page would be, if anywhere. The address is not tried: a running daemon has it.
+fn page(config: &Config) -> Result<Option<String>> {
+    let told = |door: Door| {
+        let token = if door.has_token() { "whoever has the token" } else { "whoever is on this machine" };
+        format!("status page for {token} at {}", door.listen())
+    };
+    Ok(Door::of(config)?.map(told))
 }
 
 fn state(config: &Config) -> Result<String> {

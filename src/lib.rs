@@ -17,7 +17,8 @@
 //!
 //! What joins them: [`classifier`] is one frame from bytes to a [`detection`], pure, and shared with [`once`];
 //! [`pipeline`] is the daemon's worker around it; [`daemon`] starts and stops everything; [`health`] is what it knows of
-//! itself, [`service`] what systemd hears of it, [`power`] what the board says of its supply, [`memory`] how much a file may ask for. At the door stand [`cli`], [`config`], [`init`],
+//! itself, [`service`] what systemd hears of it, [`power`] what the board says of its supply, [`memory`] how much a file may ask for;
+//! [`page`] shows it to a browser, if that is wanted, with [`thumbnail`]s. At the door stand [`cli`], [`config`], [`init`],
 //! [`check`], [`log`] and [`exit_code`].
 
 // They panic where nobody reads; `terminal` does not.
@@ -45,6 +46,7 @@ pub mod model;
 pub mod mqtt;
 pub mod once;
 pub mod onnx;
+pub mod page;
 pub mod photos;
 pub mod pipeline;
 pub mod power;
@@ -54,6 +56,7 @@ pub mod replay;
 pub mod report;
 pub mod service;
 pub mod terminal;
+pub mod thumbnail;
 pub mod train;
 pub mod watch;
 pub mod whole_file;
