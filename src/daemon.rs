@@ -88,7 +88,12 @@ async fn live(
     let mut stop = pin!(stop);
     let trap = config.trap_name();
     let connection = connect_options(&config.mqtt, &config.client_id())?;
-    let door = Door::of(&config)?;
+    let (door, no_page) = match Door::of(&config) {
+        Ok(door) => (door, None),
+        // A page is no reason to go blind.
+        Err(DoorError::Secret(error)) => (None, Some(format!("there is no status page: {error}"))),
+        Err(error) => return Err(error.into()),
+    };
     let (classifier, fallback) = classifier(&config, &trap)?;
     let journal = Journal::open(&config.state.directory, config.outbox.max_entries).map_err(anyhow::Error::new)?;
     let (seen, outbox) = doors(&journal)?;
@@ -96,6 +101,10 @@ async fn live(
     let backbone = &classifier.backbone().manifest().id;
     let head = classifier.proven().head().title();
     let status = Arc::new(Status::new(&trap, backbone, &head, &config.state.directory).on_board(&config.power));
+    if let Some(text) = &no_page {
+        tracing::error!("{text}");
+    }
+    status.warn("page", no_page);
     status.warn("model", fallback);
     status.warn("journal", journal.warning().map(str::to_owned));
     let (inputs, heard) = mpsc::channel();

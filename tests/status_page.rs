@@ -146,8 +146,16 @@ fn nobody_comes_in_without_the_token_and_it_is_seen_nowhere() {
 
     let file = refused.path("token");
     fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let unread = refused.set("http.token_file", file.to_str().unwrap());
+    let mut daemon = unread.start(BIN).unwrap();
+    daemon.wait_for_log("there is no status page: the token file", PATIENCE).unwrap();
+    unread.drop_frame("1.jpg", &bear(1)).unwrap();
+    wait_frames(&unread, &["1.jpg"]);
+    assert_eq!(daemon.terminate().unwrap(), 0);
+
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    let world = refused.set("http.token_file", file.to_str().unwrap()).set("log.level", "trace");
+    let world = unread.set("log.level", "trace");
     let daemon = world.start(BIN).unwrap();
     let port = port(&daemon);
     let places =

@@ -81,6 +81,11 @@ fn a_frame_appears_with_its_label_within_two_seconds_on_a_phone_and_nothing_is_f
     let mut desk = Browser::open(1100, 900).unwrap();
     desk.go(&origin);
     assert!(desk.wait("return document.querySelectorAll('#frames li').length === 7", PATIENCE));
+    for (number, kind) in [Scene::Walrus, Scene::Fox, Scene::Empty, Scene::Bear].into_iter().enumerate() {
+        world.drop_frame(&format!("north/IMG_041{number}.JPG"), &scene(kind, 20 + number as u64)).unwrap();
+        let landed = format!("return document.querySelectorAll('#frames li').length === {}", 8 + number);
+        assert!(desk.wait(&landed, PATIENCE));
+    }
     assert!(desk.wait("return [...document.images].every(it => it.hidden || it.naturalWidth > 0)", PATIENCE));
     assert_eq!(desk.run("return document.documentElement.scrollWidth"), 1100);
     keep(&mut desk, "desk");

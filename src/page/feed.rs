@@ -89,6 +89,13 @@ impl Feed {
     }
 }
 
+impl Shown {
+    /// Whether it is a frame that alerts.
+    pub fn alerts(&self) -> bool {
+        matches!(&self.what, What::Frame(detection) if detection.decision.alert)
+    }
+}
+
 impl News {
     /// As it is hung up: the picture is made here.
     pub fn shown(self) -> Shown {

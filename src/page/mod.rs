@@ -109,9 +109,10 @@ async fn hang_up(room: Arc<Room>, mut heard: mpsc::Receiver<News>) {
     while let Some(news) = heard.recv().await {
         // Outside the lock: it takes milliseconds.
         let shown = news.shown();
+        let alerts = shown.alerts();
         lock(&room.board).add(shown);
-        // What an alert did to its event is told with it.
-        if lock(&room.board).is_watched() {
+        // What it did to its event is told with it.
+        if alerts && lock(&room.board).is_watched() {
             facts::tell(&room);
         }
     }
