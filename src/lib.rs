@@ -11,7 +11,7 @@
 //!   [`console`] prints it.
 //!
 //! Beside the walk: [`accept`] takes pushed heads, tries them beside the one in service and rolls bad ones back; [`heads`] is a head as it travels, signed and checked; [`onnx`] is a network file as a graph. At a desk,
-//! never in the daemon: [`train`] fits a head and [`report`] shows how it went, [`evaluate`] measures one, [`replay`] looks
+//! never in the daemon: [`train`] fits a head and [`report`] shows how it went, [`evaluate`] measures one, [`explain`] shows where in a frame a decision came from, [`replay`] looks
 //! at a card full of frames, [`push`] brings a head to traps, [`quantize`] and [`workshop`] work on backbones; [`photos`]
 //! finds what they look at.
 //!
@@ -35,6 +35,7 @@ pub mod detect;
 pub mod detection;
 pub mod evaluate;
 pub mod exit_code;
+pub mod explain;
 pub mod frame;
 pub mod heads;
 pub mod health;
