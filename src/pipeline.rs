@@ -250,7 +250,7 @@ impl Pipeline {
         let now = OffsetDateTime::now_utc();
         // Only a precaution: where the note can't be written the frame is looked at all the same.
         if !self.in_work.begin(&file.hash).unwrap_or(true) {
-            return self.failed(candidate, &file, "the daemon died on it twice", now);
+            return self.failed(candidate, &file, "the daemon died on it three times", now);
         }
         self.classifier.give_pixels(self.feed.as_ref().is_some_and(Feed::wants_pictures));
         let Look { classified, observation: learned } = self.classifier.classify(&file.bytes, &file.hash, &facts, now);

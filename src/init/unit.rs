@@ -1,21 +1,19 @@
 //! What systemd has to be told of the capture directory, and the commands that are left to the engineer.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Component, Path};
 
 use anyhow::{Result, bail};
 
+use crate::account::in_a_home;
 use crate::config::DEFAULT_PATH;
 
 /// The drop-in beside the packaged unit.
 pub(super) const DROP_IN: &str = "/etc/systemd/system/arcticd.service.d/capture.conf";
 
-/// Closed to other users, as on Raspberry Pi OS. Where cards and disks are mounted the unit needs no help.
-const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
-
-/// Whether `path` is in some user's home.
-pub(super) fn in_a_home(path: &Path) -> bool {
-    HOMES.iter().any(|home| path.starts_with(home))
-}
+/// The drop-in's first line, by which it is known again.
+const HEADING: &str =
+    "# Written by `arcticd init`: the capture directory, in a home that is closed to the daemon's user.\n";
 
 /// The drop-in that lets the daemon reach `directory`; none where it needs none.
 ///
@@ -29,11 +27,21 @@ pub(super) fn drop_in(directory: &Path) -> Result<Option<String>> {
         return Ok(None);
     }
     let path = escaped(directory)?;
-    let heading =
-        "# Written by `arcticd init`: the capture directory, in a home that is closed to the daemon's user.\n";
     Ok(Some(format!(
-        "{heading}[Unit]\nRequiresMountsFor=\"{path}\"\n\n[Service]\nProtectHome=tmpfs\nBindReadOnlyPaths=\"{path}\"\n"
+        "{HEADING}[Unit]\nRequiresMountsFor=\"{path}\"\n\n[Service]\nProtectHome=tmpfs\nBindReadOnlyPaths=\"{path}\"\n"
     )))
+}
+
+/// Whether the drop-in at `path` is there and `init`'s own.
+pub(super) fn is_own(path: &Path) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.starts_with(HEADING))
+}
+
+/// Whether the drop-in that is installed mounts `directory` for the daemon.
+pub(crate) fn binds(directory: &Path) -> bool {
+    let line = escaped(directory).map(|path| format!("BindReadOnlyPaths=\"{path}\""));
+    let text = fs::read_to_string(DROP_IN).unwrap_or_default();
+    line.is_ok_and(|line| text.lines().any(|there| there == line))
 }
 
 /// `path` as it stands between quotes in a unit file.
@@ -42,6 +50,10 @@ fn escaped(path: &Path) -> Result<String> {
     // A colon would name the place inside the unit; the others end or change the quoted text.
     if text.contains(|letter: char| letter.is_control() || "\"\\:".contains(letter)) || path.to_str().is_none() {
         bail!("{}: a unit file can't name it; choose a capture directory without \", \\ and :", path.display());
+    }
+    // systemd passes over a line with such a path.
+    if path.components().any(|part| part == Component::ParentDir) {
+        bail!("{}: a unit file can't name it; write the capture directory without ..", path.display());
     }
     Ok(text.replace('%', "%%"))
 }
@@ -84,7 +96,7 @@ mod tests {
     #[test]
     fn a_path_that_could_say_something_else_in_a_unit_file_is_refused() {
         assert!(of("/home/a/50%").unwrap().contains("/home/a/50%%\""));
-        for path in ["/home/a/x:y", "/home/a/x\"y", "/home/a/x\\y", "/home/a/x\nExecStart=y"] {
+        for path in ["/home/a/x:y", "/home/a/x\"y", "/home/a/x\\y", "/home/a/x\nExecStart=y", "/home/a/../x"] {
             assert!(drop_in(Path::new(path)).is_err(), "{path:?}");
         }
     }
