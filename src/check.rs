@@ -20,6 +20,7 @@ use crate::exit_code::ExitCode;
 use crate::init::unit;
 use crate::model::source::{self, Origin};
 use crate::mqtt::{Topics, connect_options, explain};
+use crate::page::Door;
 use crate::terminal;
 
 /// One stage.
@@ -56,6 +57,9 @@ pub fn run(path: Option<&Path>, json: bool) -> Result<ExitCode> {
         && let Some(verdict) = user(config)
     {
         report.say("user", verdict)?;
+    }
+    if let Some(verdict) = page(config).transpose() {
+        report.say("page", verdict)?;
     }
     broker(config, &mut report)?;
     Ok(if report.failed { ExitCode::Failure } else { ExitCode::Ok })
@@ -113,6 +117,15 @@ pub(crate) fn capture(config: &Config) -> Result<String> {
         format!("{}: the daemon would wait for it; create it or change capture.directory", directory.display())
     })?;
     Ok(format!("{} holds {} entries", directory.display(), entries.count()))
+}
+
+/// Where the status page would be, if anywhere. The address is not tried: a running daemon has it.
+fn page(config: &Config) -> Result<Option<String>> {
+    let told = |door: Door| {
+        let token = if door.has_token() { "whoever has the token" } else { "whoever is on this machine" };
+        format!("status page for {token} at {}", door.listen())
+    };
+    Ok(Door::of(config)?.map(told))
 }
 
 fn state(config: &Config) -> Result<String> {

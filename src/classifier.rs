@@ -16,7 +16,7 @@ use crate::detect::{RulesError, Verdict};
 use crate::detection::{
     Decision, Detection, FrameRef, Kind, Location, ModelRef, SCHEMA, TimeSource, message_id, rounded,
 };
-use crate::frame::{self, CaptureTime, ContentHash, Frame, FrameError, Limits};
+use crate::frame::{self, CaptureTime, ContentHash, Frame, FrameError, Limits, Pixels};
 use crate::model::{Backbone, Levels, Model, ModelError, Scores, Timing};
 
 /// Why a frame got no verdict. It stays where it is and is recorded as failed.
@@ -58,6 +58,7 @@ pub struct Classifier {
     location_policy: LocationPolicy,
     limits: Limits,
     gives_features: bool,
+    gives_pixels: bool,
 }
 
 /// What the file system knows of a frame.
@@ -98,6 +99,8 @@ pub struct Classified {
     pub decode: Duration,
     /// What the backbone sees in it, if that is wanted.
     pub features: Option<Levels>,
+    /// The decoded frame, at the scale that the backbone wants, if that is wanted.
+    pub pixels: Option<Pixels>,
 }
 
 impl Classified {
@@ -139,12 +142,17 @@ impl Classifier {
     /// ([`crate::model::check_fit`]).
     pub fn seated(backbone: Arc<Backbone>, seat: Seat, trap: String, alerts: &Alerts, limits: Limits) -> Self {
         let (location, location_policy) = (alerts.location, alerts.location_policy);
-        Self { backbone, seat, trap, location, location_policy, limits, gives_features: false }
+        Self { backbone, seat, trap, location, location_policy, limits, gives_features: false, gives_pixels: false }
     }
 
     /// Whether [`Classified::features`] are wanted.
     pub fn give_features(&mut self, wanted: bool) {
         self.gives_features = wanted;
+    }
+
+    /// Whether [`Classified::pixels`] are wanted.
+    pub fn give_pixels(&mut self, wanted: bool) {
+        self.gives_pixels = wanted;
     }
 
     /// Where the trap says it stands, as configured anew.
@@ -200,7 +208,8 @@ impl Classifier {
             let Opinion { scores, verdict } = opinion;
             let scores = Scores { labels: scores.labels, novel: scores.novel, timing };
             let at = frame.captured_at.map_or(file.modified, |time| time.assume_offset(time::UtcOffset::UTC));
-            Classified { detection, verdict, scores, at: at.unix_timestamp(), partial: frame.partial, decode, features }
+            let (partial, pixels) = (frame.partial, self.gives_pixels.then_some(frame.pixels));
+            Classified { detection, verdict, scores, at: at.unix_timestamp(), partial, decode, features, pixels }
         });
         Look { classified, observation }
     }

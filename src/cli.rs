@@ -43,6 +43,7 @@ Examples:
   arcticd check                         test everything from the configuration to the broker
   arcticd --once frame.jpg              classify one frame and print what is in it
   arcticd --once *.jpg --json           the same as JSON, an object a line
+  arcticd --once a.jpg --explain a.png  and paint where in the frame that came from
   arcticd train photos/ -o my.head      make a head of folders of photos
   arcticd eval photos/ --head my.head   measure it
   arcticd head push my.head --group coast --broker mqtts://broker.example
@@ -92,6 +93,10 @@ pub struct Cli {
     /// Print JSON instead of text (with --once or check)
     #[arg(long)]
     json: bool,
+
+    /// Paint which places of the image spoke for its label, beside what the network saw of it (with --once and one image)
+    #[arg(long, value_name = "FILE.png", value_hint = ValueHint::FilePath)]
+    explain: Option<PathBuf>,
 
     /// Configuration file [default: /etc/arcticd/arcticd.toml]
     #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
@@ -197,6 +202,8 @@ pub enum Invocation {
         images: Vec<PathBuf>,
         /// Print detections as JSON.
         json: bool,
+        /// Where the only image's explanation is painted.
+        explain: Option<PathBuf>,
         /// The file after `--config`.
         config: Option<PathBuf>,
     },
@@ -276,13 +283,16 @@ impl TryFrom<Cli> for Invocation {
     type Error = clap::Error;
 
     fn try_from(cli: Cli) -> Result<Self, clap::Error> {
-        let Cli { once, json, config, command } = cli;
+        let Cli { once, json, explain, config, command } = cli;
         let mistake = |kind, message| Err(self::command().error(kind, message));
         match command {
+            _ if explain.is_some() && once.len() != 1 => {
+                mistake(ErrorKind::MissingRequiredArgument, "--explain goes with --once and one image")
+            }
             Some(_) if !once.is_empty() => {
                 mistake(ErrorKind::ArgumentConflict, "--once is a call of its own and takes no command beside it")
             }
-            None if !once.is_empty() => Ok(Self::Once { images: once, json, config }),
+            None if !once.is_empty() => Ok(Self::Once { images: once, json, explain, config }),
             Some(Command::Check(check)) => Ok(Self::Check { config, json: json || check.json }),
             Some(Command::Eval(call)) => Ok(Self::Eval(Eval { json: json || call.json, ..call })),
             Some(Command::Replay(call)) => {
@@ -357,7 +367,7 @@ mod tests {
     #[test]
     fn once_takes_images_up_to_the_next_flag() {
         let images = vec![PathBuf::from("a.jpg"), PathBuf::from("b.jpg")];
-        let expected = Invocation::Once { images, json: true, config: Some("c.toml".into()) };
+        let expected = Invocation::Once { images, json: true, explain: None, config: Some("c.toml".into()) };
         for words in [
             "arcticd --once a.jpg b.jpg --json --config c.toml",
             "arcticd --config c.toml --json --once a.jpg b.jpg",
@@ -378,6 +388,9 @@ mod tests {
     #[test]
     fn usage_mistakes_exit_with_2_and_say_what_is_wrong() {
         assert!(refused("arcticd --once a.jpg --json check").contains("--once is a call of its own"));
+        for line in ["--explain e.png", "--once a.jpg b.jpg --explain e.png", "--explain e.png check"] {
+            assert!(refused(&format!("arcticd {line}")).contains("--explain goes with --once and one image"), "{line}");
+        }
         assert!(refused("arcticd --json").contains("--json goes with --once or with check"));
         assert!(refused("arcticd --json run").contains("--json goes with"));
         assert!(refused("arcticd run --json").contains("--json"));

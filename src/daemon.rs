@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+use crate::accept::judges::Seat;
 use crate::accept::{self, Acceptor, Doors, HeadFacts, Inbox, Input, Order, control};
 use crate::classifier::{Classifier, guarded};
 use crate::config::{Alerts, Config, WatchMode};
@@ -22,8 +23,9 @@ use crate::memory::limits;
 use crate::model::HeadBackbone;
 use crate::model::source::{self, Origin};
 use crate::mqtt::{Intake, Link, OptionsError, Topics, Windows, connect_options};
+use crate::page::{self, Door, DoorError, Feed};
 use crate::pipeline::Pipeline;
-use crate::service::{Manager, Pulse, Reload, Teller, Watchdog, renew};
+use crate::service::{Manager, OWN_INTERVAL, Progress, Pulse, Reload, Teller, Watchdog, renew};
 use crate::watch as frames;
 
 /// How long the first frames wait for the first word about the link: `replayed` is told from it.
@@ -44,6 +46,12 @@ pub enum DaemonError {
 
 impl From<OptionsError> for DaemonError {
     fn from(error: OptionsError) -> Self {
+        Self::Config(error.into())
+    }
+}
+
+impl From<DoorError> for DaemonError {
+    fn from(error: DoorError) -> Self {
         Self::Config(error.into())
     }
 }
@@ -80,6 +88,12 @@ async fn live(
     let mut stop = pin!(stop);
     let trap = config.trap_name();
     let connection = connect_options(&config.mqtt, &config.client_id())?;
+    let (door, no_page) = match Door::of(&config) {
+        Ok(door) => (door, None),
+        // A page is no reason to go blind.
+        Err(DoorError::Secret(error)) => (None, Some(format!("there is no status page: {error}"))),
+        Err(error) => return Err(error.into()),
+    };
     let (classifier, fallback) = classifier(&config, &trap)?;
     let journal = Journal::open(&config.state.directory, config.outbox.max_entries).map_err(anyhow::Error::new)?;
     let (seen, outbox) = doors(&journal)?;
@@ -87,6 +101,10 @@ async fn live(
     let backbone = &classifier.backbone().manifest().id;
     let head = classifier.proven().head().title();
     let status = Arc::new(Status::new(&trap, backbone, &head, &config.state.directory).on_board(&config.power));
+    if let Some(text) = &no_page {
+        tracing::error!("{text}");
+    }
+    status.warn("page", no_page);
     status.warn("model", fallback);
     status.warn("journal", journal.warning().map(str::to_owned));
     let (inputs, heard) = mpsc::channel();
@@ -147,6 +165,10 @@ async fn live(
         // Ends with the runtime.
         tokio::spawn(Teller::new(manager, status.clone(), outbox, health_every).run());
     }
+    let progress = Arc::new(Progress::new(manager.watchdog().unwrap_or(OWN_INTERVAL)));
+    let watchdog = Watchdog::new(manager, vec![watch_pulse.clone(), link_pulse]);
+    let feed = door.and_then(|door| show(door, &journal, classifier.seat(), &status, &progress));
+    let watchdog = if feed.is_some() { watchdog.telling(progress) } else { watchdog };
     let (tell_alerts, new_alerts) = mpsc::channel();
     let pipeline =
         Pipeline::new(classifier, journal, config.alerts.clone(), trap, queue.clone(), status.clone(), outbox_filled)
@@ -154,7 +176,8 @@ async fn live(
             .observed_by(observer)
             .keeping_features(config.heads.keep_features)
             .bounding_journal(config.state.max_mib.saturating_mul(1 << 20))
-            .watched_by(Watchdog::new(manager, vec![watch_pulse.clone(), link_pulse]))
+            .watched_by(watchdog)
+            .shown_on(feed)
             .deferring(&config.power)
             .taking(new_alerts);
     let (pipeline_gone, mut pipeline_ended) = watch::channel(());
@@ -228,6 +251,21 @@ async fn live(
             Ok(())
         }
     }
+}
+
+/// Starts the status page; without one the trap does its work all the same.
+fn show(door: Door, journal: &Journal, seat: &Seat, status: &Arc<Status>, progress: &Arc<Progress>) -> Option<Feed> {
+    let start = || {
+        let (outbox, events) = (journal.outbox()?, journal.events()?);
+        let (status, seat, progress) = (status.clone(), seat.clone(), progress.clone());
+        page::start(page::Setup { door, status, seat, outbox, events, progress })
+    };
+    start()
+        .inspect_err(|error| {
+            tracing::warn!("{error:#}; there is no status page");
+            status.warn("page", Some(format!("there is no status page: {error:#}")));
+        })
+        .ok()
 }
 
 fn doors(journal: &Journal) -> Result<(crate::journal::SeenFiles, Outbox)> {

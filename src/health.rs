@@ -98,31 +98,31 @@ pub struct Backlog {
 /// The heartbeat, published retained on `health`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Health {
-    schema: u32,
-    trap: String,
-    at: String,
-    version: &'static str,
-    uptime_s: u64,
-    epoch: String,
-    acked_through: u64,
-    backbone: String,
-    head: String,
-    last: Moments,
-    backlog: Backlog,
-    outbox: OutboxHealth,
-    disk_free_mib: Option<u64>,
-    temperature_c: Option<f32>,
-    power: Option<Supply>,
-    warnings: Vec<String>,
-    counters: Counters,
+    pub(crate) schema: u32,
+    pub(crate) trap: String,
+    pub(crate) at: String,
+    pub(crate) version: &'static str,
+    pub(crate) uptime_s: u64,
+    pub(crate) epoch: String,
+    pub(crate) acked_through: u64,
+    pub(crate) backbone: String,
+    pub(crate) head: String,
+    pub(crate) last: Moments,
+    pub(crate) backlog: Backlog,
+    pub(crate) outbox: OutboxHealth,
+    pub(crate) disk_free_mib: Option<u64>,
+    pub(crate) temperature_c: Option<f32>,
+    pub(crate) power: Option<Supply>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) counters: Counters,
 }
 
 #[derive(Debug, Clone, Serialize)]
-struct OutboxHealth {
-    queued: u64,
-    acknowledged: u64,
-    dropped: u64,
-    dropped_seq: Vec<(u64, u64)>,
+pub(crate) struct OutboxHealth {
+    pub(crate) queued: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) dropped: u64,
+    pub(crate) dropped_seq: Vec<(u64, u64)>,
 }
 
 impl Status {

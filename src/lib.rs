@@ -11,13 +11,14 @@
 //!   [`console`] prints it.
 //!
 //! Beside the walk: [`accept`] takes pushed heads, tries them beside the one in service and rolls bad ones back; [`heads`] is a head as it travels, signed and checked; [`onnx`] is a network file as a graph. At a desk,
-//! never in the daemon: [`train`] fits a head and [`report`] shows how it went, [`evaluate`] measures one, [`replay`] looks
+//! never in the daemon: [`train`] fits a head and [`report`] shows how it went, [`evaluate`] measures one, [`explain`] shows where in a frame a decision came from, [`replay`] looks
 //! at a card full of frames, [`push`] brings a head to traps, [`quantize`] and [`workshop`] work on backbones; [`photos`]
 //! finds what they look at.
 //!
 //! What joins them: [`classifier`] is one frame from bytes to a [`detection`], pure, and shared with [`once`];
 //! [`pipeline`] is the daemon's worker around it; [`daemon`] starts and stops everything; [`health`] is what it knows of
-//! itself, [`service`] what systemd hears of it, [`power`] what the board says of its supply, [`memory`] how much a file may ask for. At the door stand [`cli`], [`config`], [`init`],
+//! itself, [`service`] what systemd hears of it, [`power`] what the board says of its supply, [`memory`] how much a file may ask for;
+//! [`page`] shows it to a browser, if that is wanted, with [`thumbnail`]s. At the door stand [`cli`], [`config`], [`init`],
 //! [`check`] (and, for both, `account`: what the daemon's user may read), [`log`] and [`exit_code`].
 
 // They panic where nobody reads; `terminal` does not.
@@ -35,6 +36,7 @@ pub mod detect;
 pub mod detection;
 pub mod evaluate;
 pub mod exit_code;
+pub mod explain;
 pub mod frame;
 pub mod heads;
 pub mod health;
@@ -46,6 +48,7 @@ pub mod model;
 pub mod mqtt;
 pub mod once;
 pub mod onnx;
+pub mod page;
 pub mod photos;
 pub mod pipeline;
 pub mod power;
@@ -55,6 +58,7 @@ pub mod replay;
 pub mod report;
 pub mod service;
 pub mod terminal;
+pub mod thumbnail;
 pub mod train;
 pub mod watch;
 pub mod whole_file;

@@ -30,11 +30,11 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
     match invocation {
         Invocation::Run { config } => with_config(config.as_deref(), |loaded| daemon(loaded, config.clone())),
         // A package's configuration keeps the daemon from running until it is replaced, but nobody from looking at a photo.
-        Invocation::Once { images, json, config: None } if init::is_untouched(Path::new(DEFAULT_PATH)) => {
-            once::run(&Config::default(), &images, json)
+        Invocation::Once { images, json, explain, config: None } if init::is_untouched(Path::new(DEFAULT_PATH)) => {
+            once::run(&Config::default(), &images, json, explain.as_deref())
         }
-        Invocation::Once { images, json, config } => {
-            with_config(config.as_deref(), |loaded| once::run(&loaded.config, &images, json))
+        Invocation::Once { images, json, explain, config } => {
+            with_config(config.as_deref(), |loaded| once::run(&loaded.config, &images, json, explain.as_deref()))
         }
         Invocation::Init(call) => init::run(&call),
         Invocation::Check { config, json } => check::run(config.as_deref(), json),

@@ -3,27 +3,40 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
 
 use crate::classifier::{Classified, Classifier, FileFacts, guarded};
 use crate::config::Config;
 use crate::exit_code::ExitCode;
+use crate::explain::{Explainer, paint};
 use crate::memory::limits;
 use crate::model::source::{self, Origin};
 use crate::pipeline::read;
 use crate::terminal;
+use crate::whole_file;
 
 /// Classifies `images` and prints each result; a bad one is reported on standard error and the others go on. Ends early
-/// where nobody reads the results any more.
+/// where nobody reads the results any more. What speaks for the label of the image is painted into the file `explain`.
 ///
 /// # Errors
-/// The model can't be loaded, or the disk behind standard output is full.
-pub fn run(config: &Config, images: &[PathBuf], json: bool) -> Result<ExitCode> {
+/// The model can't be loaded or not be explained, or the disk behind standard output or that file is full.
+pub fn run(config: &Config, images: &[PathBuf], json: bool, explain: Option<&Path>) -> Result<ExitCode> {
     let backbone = Origin::from_setting(&config.model.backbone);
     let head = Origin::from_setting(&config.model.head);
     let model = guarded("load", || source::model(&backbone, &head, config.model.threads))??;
-    let classifier = Classifier::new(model, config.trap_name(), &config.alerts, limits())?;
+    let mut classifier = Classifier::new(model, config.trap_name(), &config.alerts, limits())?;
+    classifier.give_pixels(explain.is_some());
+    let explainer =
+        explain.map(|file| Ok::<_, anyhow::Error>((file, Explainer::load(&backbone, &head, config.model.threads)?)));
+    let explainer = explainer.transpose()?;
+    // Before anything is loaded over it.
+    let same = |file: &Path, image: &PathBuf| {
+        file.canonicalize().is_ok_and(|file| image.canonicalize().is_ok_and(|it| it == file))
+    };
+    if let Some(file) = explain.filter(|file| images.iter().any(|image| same(file, image))) {
+        bail!("--explain {} would write over the image", file.display());
+    }
     let mut out = terminal::out();
     let mut codes = Vec::with_capacity(images.len());
     for image in images {
@@ -37,6 +50,12 @@ pub fn run(config: &Config, images: &[PathBuf], json: bool) -> Result<ExitCode> 
                     print(&mut out, image, &classified, images.len() > 1)
                 };
                 printed.context("standard output")?;
+                if let Some((file, explainer)) = &explainer {
+                    let line = explanation(explainer, &classified, file)?;
+                    if !json {
+                        writeln!(out, "{line}").context("standard output")?;
+                    }
+                }
                 codes.push(ExitCode::Ok);
                 if out.is_closed() {
                     break;
@@ -57,6 +76,17 @@ fn look(classifier: &Classifier, image: &Path) -> Result<Classified> {
     let name = image.to_string_lossy();
     let facts = FileFacts { name: &name, camera: None, modified: file.modified };
     Ok(classifier.classify(&file.bytes, &file.hash, &facts, OffsetDateTime::now_utc()).classified?)
+}
+
+/// Paints where the label came from, and says so in a line.
+fn explanation(explainer: &Explainer, classified: &Classified, file: &Path) -> Result<String> {
+    let pixels = classified.pixels.as_ref().context("the frame's pixels are gone")?;
+    let explanation = explainer.explain(pixels, &classified.verdict.label)?;
+    whole_file::write_bytes(file, &paint(&explanation)?)?;
+    let sum: f32 = explanation.cells.iter().sum();
+    let (rows, columns) = (explanation.rows, explanation.columns);
+    let file = terminal::line(file.display());
+    Ok(format!("   {file}: {rows} x {columns} places add {sum:+.2} to {:+.2}", explanation.bias))
 }
 
 fn print(out: &mut impl Write, image: &Path, classified: &Classified, named: bool) -> io::Result<()> {

@@ -24,6 +24,7 @@ use crate::detect::burst;
 use crate::detection::Detection;
 use crate::health::{Link, Status};
 use crate::journal::{FrameRow, InWork, Journal, JournalError, KeptFrame, Transaction, priority};
+use crate::page::Feed;
 use crate::power::Deferral;
 use crate::service::{SELF_TEST, Watchdog, fault};
 use crate::watch::{Candidate, Queue};
@@ -47,6 +48,8 @@ pub struct Pipeline {
     in_work: InWork,
     watchdog: Watchdog,
     deferral: Deferral,
+    // The status page's end, where there is one.
+    feed: Option<Feed>,
     // What alerts and where the trap stands, configured anew.
     new_alerts: Option<Receiver<Alerts>>,
     unwritable: Option<Unwritable>,
@@ -87,6 +90,7 @@ impl Pipeline {
             in_work,
             watchdog: Watchdog::off(),
             deferral: Deferral::new(&Power { defer_s: 0, ..Power::default() }),
+            feed: None,
             new_alerts: None,
             unwritable: None,
             most_bytes: u64::MAX,
@@ -114,6 +118,11 @@ impl Pipeline {
     /// Feeds this watchdog.
     pub fn watched_by(self, watchdog: Watchdog) -> Self {
         Self { watchdog, ..self }
+    }
+
+    /// Tells the status page of each frame.
+    pub fn shown_on(self, feed: Option<Feed>) -> Self {
+        Self { feed, ..self }
     }
 
     /// Lets frames wait while the board's supply is weak.
@@ -243,6 +252,7 @@ impl Pipeline {
         if !self.in_work.begin(&file.hash).unwrap_or(true) {
             return self.failed(candidate, &file, "the daemon died on it three times", now);
         }
+        self.classifier.give_pixels(self.feed.as_ref().is_some_and(Feed::wants_pictures));
         let Look { classified, observation: learned } = self.classifier.classify(&file.bytes, &file.hash, &facts, now);
         self.in_work.survived();
         match classified {
@@ -284,6 +294,9 @@ impl Pipeline {
             transaction.note_file(name, &file.stamp, &file.hash)
         })?;
         self.status.count(|counters| counters.failed += 1);
+        if let Some(feed) = &self.feed {
+            feed.failed(name, reason, row.processed_at);
+        }
         Ok(())
     }
 
@@ -343,6 +356,9 @@ impl Pipeline {
                 self.status.queued();
             }
             None => tracing::debug!(frame = candidate.name, confidence = %detection.confidence, "{}", verdict.label),
+        }
+        if let Some(feed) = &self.feed {
+            feed.frame(classified.detection, classified.pixels);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg(target_os = "linux")]
 
+mod page;
 mod parts;
 
 use std::collections::BTreeSet;
@@ -116,6 +117,7 @@ fn the_daemons_walk_asks_for_nothing_that_the_unit_forbids() {
         .set_raw("alerts.thresholds", "{ polar_bear = 0.0 }")
         .set("mqtt.url", format!("mqtt://localhost:{}", broker.port()))
         .set_raw("heads.keep_features", "10")
+        .set("http.listen", "127.0.0.1:0")
         .env("WATCHDOG_USEC", "1000000");
     let socket = world.path("notify.sock");
     let systemd = UnixDatagram::bind(&socket).unwrap();
@@ -129,7 +131,14 @@ fn the_daemons_walk_asks_for_nothing_that_the_unit_forbids() {
     let wrapper = ["strace", "-D", "-f", "-s", "0", "-e", "signal=none", "-o", trace.to_str().unwrap()];
     let mut daemon = world.start_under(&wrapper, BIN).unwrap();
     daemon.wait_for_log("connected to", PATIENCE).unwrap();
+    // Somebody watches the page, and pictures are made.
+    let port = page::port(&daemon);
+    let mut viewer = page::Viewer::of(port);
     world.drop_frame("north/1.jpg", &bear(1)).unwrap();
+    let told = viewer.until("frame", |told| told["picture"] == true);
+    assert_eq!(page::get(port, &format!("/frames/{}.jpg", told["number"]), &[]).status, 200);
+    assert_eq!(page::get(port, "/metrics", &[]).status, 200);
+    drop(viewer);
     world.drop_frame("2.png", b"no picture").unwrap();
     wait_detections(&subscriber, 1);
     // Another head comes, is tried and serves.

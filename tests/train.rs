@@ -8,6 +8,10 @@ mod parts;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[cfg(feature = "train")]
+use arcticd::explain::Explainer;
+#[cfg(feature = "train")]
+use arcticd::model::source::Origin;
 use serde_json::Value;
 use testkit::scenes::Scene;
 
@@ -359,6 +363,12 @@ fn the_tutorials_layers_train_on_the_mean_and_on_the_flattened_map_and_run_where
         let said = world.arcticd(&["head", "inspect", name]);
         assert!(said.out.contains("ok    backbone: the built-in backbone"), "{name}: {}", said.out);
         assert_eq!(said.out.contains("with its whole feature map"), name == "flat.head", "{}", said.out);
+        // What is no sum over the places of a frame is not explained as one.
+        let explainer = Explainer::load(&Origin::Builtin, &Origin::Path(world.path(name)), 1);
+        let explained = explainer.and_then(|it| it.explain(&Scene::Bear.render(1, 640, 480), "polar_bear").map(drop));
+        let refused = explained.unwrap_err().to_string();
+        let reason = if name == "flat.head" { "on the mean of a feature map" } else { "is not linear" };
+        assert!(refused.contains(reason), "{name}: {refused}");
     }
 }
 

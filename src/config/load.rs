@@ -22,7 +22,7 @@ pub const DEFAULT_PATH: &str = "/etc/arcticd/arcticd.toml";
 const LARGEST: u64 = 1 << 20;
 
 /// The keys that hold a path, or a list of them.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 13] = [
     "capture.directory",
     "state.directory",
     "model.backbone",
@@ -35,6 +35,7 @@ const PATHS: [&str; 12] = [
     "heads.directory",
     "power.thermal_zone",
     "power.throttled",
+    "http.token_file",
 ];
 
 /// A configuration, and what to tell the engineer about it.

@@ -7,12 +7,13 @@
 //! * [`load`] reads the file and the environment and reports every mistake at once.
 //! * `locate` remembers where each value was written, `env` lays variables over the file.
 //! * `check` holds values against the schema, `rules` holds keys against each other, `suggest` guesses what was meant.
-//! * [`Broker`], [`Secret`] and the names on [`Config`] are what the other rooms ask for.
+//! * [`Broker`], [`Listen`], [`Secret`] and the names on [`Config`] are what the other rooms ask for.
 
 mod broker;
 mod check;
 mod env;
 mod error;
+mod listen;
 mod load;
 mod locate;
 mod names;
@@ -31,6 +32,7 @@ pub use broker::{Broker, BrokerError};
 pub use check::allows;
 pub use env::environment;
 pub use error::{ConfigError, Place, Problem};
+pub use listen::{Listen, ListenError};
 pub use load::{DEFAULT_PATH, Loaded, Source, from_text, load};
 pub use schema::{schema, schema_text};
 pub(crate) use secret::kept_from_all;
@@ -63,6 +65,8 @@ pub struct Config {
     pub heads: Heads,
     /// What waits while the board's supply is weak, and when the link to the broker is open.
     pub power: Power,
+    /// The status page; off unless `listen` is set.
+    pub http: Http,
     /// What the daemon says about itself.
     pub log: Log,
 }
@@ -334,6 +338,24 @@ pub enum UplinkAlerts {
     AtOnce,
     /// Waits; it is old news then, and says so (`replayed`).
     NextWindow,
+}
+
+/// The status page, metrics for Prometheus and a few questions for scripts; off unless `listen` is set.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Where the status page is served: `127.0.0.1:8080`, `0.0.0.0:8080`, `[::1]:8080`, or the absolute path of a Unix
+    /// socket. An address that others can reach needs a token. Absent: nowhere.
+    #[schemars(length(min = 1))]
+    pub listen: Option<String>,
+    /// File that holds the token which opens the page, not readable by everyone; at least 16 characters. Absent: the systemd
+    /// credential `http_token`, if there is one.
+    #[schemars(length(min = 1))]
+    pub token_file: Option<PathBuf>,
+    /// Further host names by which the page is reached, `[a-z0-9.-]+`. Numbers, `localhost`, the host's name and the trap's,
+    /// also with `.local`, need not be listed.
+    #[schemars(extend("items" = { "type": "string", "pattern": "^[a-z0-9.-]+$" }))]
+    pub names: Vec<String>,
 }
 
 /// What the daemon says about itself.

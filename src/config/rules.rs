@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::Power;
 use super::broker::Broker;
 use super::check::Finding;
+use super::listen::Listen;
 use super::schema::lookup;
 
 /// The keys that only a TLS connection uses.
@@ -36,6 +37,10 @@ pub(super) fn contradictions(root: &Value) -> Vec<Finding> {
     }
     if given("mqtt.password_file") && !given("mqtt.username") {
         report("mqtt.password_file", "needs `mqtt.username`: MQTT has no password without a user".into());
+    }
+    let listen = lookup(root, "http.listen").and_then(Value::as_str).filter(|text| !text.is_empty());
+    if let Some(Err(error)) = listen.map(Listen::parse) {
+        report("http.listen", error.to_string());
     }
     found
 }
@@ -71,6 +76,10 @@ pub(super) fn warnings(root: &Value) -> Vec<String> {
     }
     for key in WINDOW_KEYS.into_iter().filter(|key| !windows && given(key)) {
         warnings.push(format!("`{key}` has no effect: `power.uplink` is not \"windows\""));
+    }
+
+    for key in ["http.token_file", "http.names"].into_iter().filter(|key| !given("http.listen") && given(key)) {
+        warnings.push(format!("`{key}` has no effect: `http.listen` is absent, so there is no page"));
     }
 
     let labels: Vec<&Value> = lookup(root, "alerts.labels").and_then(Value::as_array).into_iter().flatten().collect();
@@ -154,6 +163,14 @@ mod tests {
         let windows = "mqtt.url = 'mqtts://h'\npower.uplink = 'windows'\npower.uplink_every_s = 60";
         assert_eq!(warned(windows), 1, "a window may last five minutes by default");
         assert_eq!(warned(&format!("{windows}\npower.uplink_for_s = 30")), 0);
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused_and_a_token_without_a_page_warned_of() {
+        assert_eq!(keys("http.listen = '8080'"), ["http.listen"]);
+        assert!(keys("http.listen = '0.0.0.0:8080'").is_empty());
+        assert_eq!(warned("http.token_file = 't'"), 1);
+        assert_eq!(warned("http.listen = '[::]:80'\nhttp.token_file = 't'"), 0);
     }
 
     #[test]

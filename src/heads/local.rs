@@ -9,7 +9,8 @@ use super::canaries::{self, Canaries};
 use super::error::BundleError;
 use super::keys::TrustedKeys;
 use super::signature::{self, Signature};
-use crate::model::{Head, HeadManifest, builtin};
+use crate::model::source::Origin;
+use crate::model::{Head, HeadManifest, Logits, ModelError, builtin};
 
 /// A head as it lies here, its files compared with its manifest.
 ///
@@ -36,6 +37,30 @@ impl LocalHead {
         }
         let (signature, manifest, bytes, network, canaries) = Bundle::load(path, keys)?.into_parts();
         Ok(Self { signature, bytes, manifest, network, canaries: Some(canaries) })
+    }
+
+    /// The head that the configuration names.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn at(origin: &Origin) -> Result<Self, BundleError> {
+        match origin {
+            Origin::Builtin => Self::builtin(),
+            Origin::Path(path) => Self::read(path, &TrustedKeys::default()),
+        }
+    }
+
+    /// What it says of itself.
+    pub fn manifest(&self) -> &HeadManifest {
+        &self.manifest
+    }
+
+    /// Its network without the Softmax.
+    ///
+    /// # Errors
+    /// [`ModelError::Network`].
+    pub fn logits(&self) -> Result<Logits, ModelError> {
+        Logits::load(&self.manifest, &self.network)
     }
 
     /// The head inside the binary.

@@ -1,9 +1,10 @@
 //! What the trap remembers: frames seen, open events, messages not yet acknowledged. One SQLite file, WAL, synced at
-//! each commit that somebody is told of, with five doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
-//! link drains), [`HeadLog`] and [`FeatureStore`] (the acceptor notes and learns). Each has a connection of its own, so that none waits for another's lock
+//! each commit that somebody is told of, with six doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
+//! link drains), [`HeadLog`] and [`FeatureStore`] (the acceptor notes and learns), [`Events`] (the status page looks). Each has a connection of its own, so that none waits for another's lock
 //! in the program.
 
 mod check;
+mod events;
 mod features;
 mod frames;
 mod growth;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
+pub use events::Events;
 pub use features::{FeatureStore, Kept, KeptFrame, LabelledFrame, Queued, Which};
 pub use frames::SeenFiles;
 pub use head_log::{HeadEntry, HeadLog};
@@ -248,6 +250,14 @@ impl Journal {
     pub fn feature_store(&self) -> Result<FeatureStore, JournalError> {
         let db = store::open(&self.file)?;
         Ok(FeatureStore::new(db, self.file.clone(), self.epoch.clone(), self.max_entries))
+    }
+
+    /// The status page's door.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn events(&self) -> Result<Events, JournalError> {
+        Ok(Events::new(store::open(&self.file)?, self.file.clone()))
     }
 
     /// What is known of a frame with this content.

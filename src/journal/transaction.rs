@@ -249,7 +249,7 @@ impl<'a> Transaction<'a> {
     }
 }
 
-fn stored_event(row: &Row) -> rusqlite::Result<StoredEvent> {
+pub(super) fn stored_event(row: &Row) -> rusqlite::Result<StoredEvent> {
     let event = Event {
         id: row.get("id")?,
         first_at: row.get("first_at")?,

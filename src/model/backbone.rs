@@ -45,6 +45,19 @@ impl Engine {
     }
 }
 
+/// Features place by place, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Map {
+    /// Rows of cells.
+    pub rows: usize,
+    /// Cells in a row.
+    pub columns: usize,
+    /// Features of a cell.
+    pub channels: usize,
+    /// Cell after cell.
+    pub values: Vec<f32>,
+}
+
 impl Backbone {
     /// Loads `onnx`, checks it against `manifest` and runs its self-test.
     ///
@@ -133,6 +146,22 @@ impl Backbone {
             return Err(self.shape(format!("{} x {} pixels are not its input", pixels.width, pixels.height)));
         }
         self.run(self.prepare(pixels)?)
+    }
+
+    /// The feature map of pixels that have the input's size already, where it was loaded with
+    /// [`Backbone::load_flattened`].
+    ///
+    /// # Errors
+    /// As [`Backbone::features_of_input`].
+    pub fn map_of_input(&self, pixels: &Pixels) -> Result<Map, ModelError> {
+        let map = self.map(self.prepare(pixels)?)?;
+        let values = map.view().as_slice::<f32>().map_err(|error| self.network(error))?;
+        let (rows, columns, channels) = match (self.manifest.output.pooling, self.manifest.output.layout, map.shape()) {
+            (Pooling::Flatten, Layout::Nchw, &[1, channels, rows, columns]) => (rows, columns, channels),
+            (Pooling::Flatten, Layout::Nhwc, &[1, rows, columns, channels]) => (rows, columns, channels),
+            (_, _, shape) => return Err(self.shape(format!("a tensor of shape {shape:?} is no feature map"))),
+        };
+        Ok(Map { rows, columns, channels, values: self.pool(map.shape(), values)? })
     }
 
     /// Time of each node for one picture of the input's size, by kind of operator.

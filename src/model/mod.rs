@@ -11,6 +11,7 @@ pub mod integer;
 mod keras_tests;
 mod levels;
 mod local_fit;
+mod logits;
 mod manifest;
 mod operators;
 mod preprocess;
@@ -20,11 +21,12 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-pub use backbone::{Backbone, Engine};
+pub use backbone::{Backbone, Engine, Map};
 pub(crate) use head::energy;
 pub use head::{Head, HeadScores, ScoresOutput};
 pub use levels::Levels;
 pub use local_fit::{LocalFit, Rivals};
+pub use logits::Logits;
 pub use manifest::{
     BackboneManifest, Channels, Chunks, FileDigest, HeadBackbone, HeadManifest, Input, Label, Layout, ManifestError,
     Novelty, NoveltyMethod, Output, Pooling, SelfTest, TrainedOn, is_background, is_label, is_name,

@@ -60,7 +60,7 @@ fn classified(name: &str, at: i64, label: &str, confidence: f32, alert: bool) ->
         replayed: false,
     };
     let scores = Scores { labels: Vec::new(), novel: None, timing: Timing::default() };
-    Classified { detection, verdict, scores, at, partial: None, decode: Duration::ZERO, features: None }
+    Classified { detection, verdict, scores, at, partial: None, decode: Duration::ZERO, features: None, pixels: None }
 }
 
 /// Frames as name, seconds after [`DAY`], label, confidence and whether they alert.

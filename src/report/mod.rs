@@ -22,7 +22,7 @@ pub use html::html;
 pub use numbers::{balanced_interval, counted, thousands};
 pub use projection::project;
 pub use text::{fraction, text};
-pub use thumbnail::{ThumbnailError, thumbnail};
+pub use thumbnail::thumbnail;
 
 /// Everything a report shows.
 #[derive(Debug, Clone, PartialEq, Serialize)]

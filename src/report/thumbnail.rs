@@ -2,43 +2,21 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
 
-use crate::frame::{Filter, Fit, FrameError, Pixels, resize};
+use crate::frame::Pixels;
+use crate::thumbnail::{ThumbnailError, jpeg};
 
 /// Longest side, pixels.
 const SIDE: u32 = 160;
 /// JPEG quality: about 5 KiB a picture.
 const QUALITY: u8 = 80;
 
-/// Why a photo has no thumbnail.
-#[derive(Debug, thiserror::Error)]
-pub enum ThumbnailError {
-    /// Its pixels do not fit their sides.
-    #[error(transparent)]
-    Resize(#[from] FrameError),
-    /// The encoder refuses it.
-    #[error("a thumbnail cannot be encoded as JPEG: {0}")]
-    Encode(String),
-}
-
 /// The picture at no more than 160 pixels a side, its aspect ratio kept and never enlarged, as a JPEG in a `data:` URI.
 ///
 /// # Errors
 /// [`ThumbnailError`] for an empty picture or one whose bytes do not match its sides.
 pub fn thumbnail(pixels: &Pixels) -> Result<String, ThumbnailError> {
-    let longest = pixels.width.max(pixels.height).max(1);
-    let side = |side: u32| match longest {
-        0..=SIDE => side,
-        _ => (u64::from(side) * u64::from(SIDE) / u64::from(longest)).max(1) as u32,
-    };
-    let small = resize(pixels, side(pixels.width), side(pixels.height), Filter::Triangle, Fit::Stretch)?;
-    let jpeg = Encoder::new(&small.rgb, small.width as usize, small.height as usize, PixelFormat::Rgb)
-        .quality(QUALITY)
-        .subsampling(Subsampling::S420)
-        .encode()
-        .map_err(|error| ThumbnailError::Encode(error.to_string()))?;
-    Ok(format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(jpeg)))
+    Ok(format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(jpeg(pixels, SIDE, QUALITY)?)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Manager, Pulse};
+use super::{Manager, Progress, Pulse};
 
 /// The picture that is looked at when no frame comes: a rendered bear (`testkit`'s scene 1, 160 x 120 pixels).
 pub const SELF_TEST: &[u8] = include_bytes!("self_test.jpg");
@@ -17,6 +17,7 @@ pub struct Watchdog {
     interval: Option<Duration>,
     ping: Box<dyn FnMut() + Send>,
     pulses: Vec<Arc<Pulse>>,
+    progress: Option<Arc<Progress>>,
     pinged: Instant,
     due: Instant,
     complained: bool,
@@ -33,10 +34,18 @@ impl Watchdog {
         Self::of(None, Vec::new(), || {})
     }
 
+    /// Tells `progress` of each ping too. Where no manager watches, work is looked at all the same, in the intervals of
+    /// `progress`.
+    pub fn telling(mut self, progress: Arc<Progress>) -> Self {
+        let interval = *self.interval.get_or_insert(progress.within());
+        self.due = Instant::now() + interval / 2;
+        Self { progress: Some(progress), ..self }
+    }
+
     fn of(interval: Option<Duration>, pulses: Vec<Arc<Pulse>>, ping: impl FnMut() + Send + 'static) -> Self {
         let now = Instant::now();
         let due = now + interval.unwrap_or_default() / 2;
-        Self { interval, ping: Box::new(ping), pulses, pinged: now, due, complained: false }
+        Self { interval, ping: Box::new(ping), pulses, progress: None, pinged: now, due, complained: false }
     }
 
     /// A frame was dealt with, well or not.
@@ -80,6 +89,9 @@ impl Watchdog {
         }
         self.complained = false;
         (self.ping)();
+        if let Some(progress) = &self.progress {
+            progress.made();
+        }
         self.pinged = now;
         self.due = now + interval / 2;
     }
@@ -142,6 +154,30 @@ mod tests {
         pulse.promise(HOUR);
         watchdog.tested(true);
         assert_eq!(pings.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn what_is_told_of_progress_is_what_the_manager_hears() {
+        let (watchdog, pings) = counted(MOMENT, Vec::new());
+        let progress = Arc::new(Progress::new(Duration::ZERO));
+        let mut watchdog = watchdog.telling(progress.clone());
+        let before = progress.age();
+        watchdog.tested(false);
+        assert!(progress.age() >= before && pings.load(Ordering::Relaxed) == 0);
+        while progress.age() < Duration::from_millis(5) {
+            std::hint::spin_loop();
+        }
+        let before = progress.age();
+        watchdog.tested(true);
+        assert!(progress.age() < before && pings.load(Ordering::Relaxed) == 1);
+    }
+
+    #[test]
+    fn work_is_looked_at_for_the_page_where_no_manager_watches() {
+        let mut watchdog = Watchdog::off().telling(Arc::new(Progress::new(HOUR)));
+        assert!(watchdog.until_due() <= HOUR / 2 && !watchdog.is_due());
+        watchdog.tested(true);
+        assert!(watchdog.until_due() > HOUR / 3);
     }
 
     #[test]
