@@ -3,7 +3,7 @@
 //! The seeds lie in `fuzz/seeds/TARGET/`. What `cargo xtask fuzz` finds goes there, under a name that says what it was.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[allow(dead_code, clippy::expect_used)]
+#[allow(dead_code)]
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 
