@@ -1,6 +1,6 @@
 //! Writes the corpora that fuzzing begins with: what is right, and some mutations of each kind. `cargo xtask corpus`.
 
-#[allow(dead_code, clippy::expect_used)]
+#[allow(dead_code)]
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 
