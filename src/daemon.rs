@@ -23,6 +23,7 @@ use crate::model::HeadBackbone;
 use crate::model::source::{self, Origin};
 use crate::mqtt::{Intake, Link, OptionsError, Topics, Windows, connect_options};
 use crate::pipeline::Pipeline;
+use crate::retention::{self, Bell};
 use crate::service::{Manager, Pulse, Reload, Teller, Watchdog, renew};
 use crate::watch as frames;
 
@@ -86,7 +87,8 @@ async fn live(
 
     let backbone = &classifier.backbone().manifest().id;
     let head = classifier.proven().head().title();
-    let status = Arc::new(Status::new(&trap, backbone, &head, &config.state.directory).on_board(&config.power));
+    let status = Status::new(&trap, backbone, &head, &config.state.directory);
+    let status = Arc::new(status.on_board(&config.power).with_captures(&config.capture.directory));
     status.warn("model", fallback);
     status.warn("journal", journal.warning().map(str::to_owned));
     let (inputs, heard) = mpsc::channel();
@@ -147,6 +149,8 @@ async fn live(
         // Ends with the runtime.
         tokio::spawn(Teller::new(manager, status.clone(), outbox, health_every).run());
     }
+    let files = || journal.done_files().map_err(anyhow::Error::new);
+    let (bell, keeper) = retention::begin(&config.capture, &trap, &queue, &status, files)?;
     let (tell_alerts, new_alerts) = mpsc::channel();
     let pipeline =
         Pipeline::new(classifier, journal, config.alerts.clone(), trap, queue.clone(), status.clone(), outbox_filled)
@@ -168,7 +172,7 @@ async fn live(
     // Told after each scan, and gone with the watch's thread.
     let (scanned, mut scans) = watch::channel(());
     let watching =
-        frames::start(settings(&config), seen, queue.clone(), watch_pulse, reporter(status.clone(), scanned))
+        frames::start(settings(&config), seen, queue.clone(), watch_pulse, reporter(status.clone(), scanned, bell))
             .map_err(|error| DaemonError::Config(error.into()))?;
 
     // Whoever ends first ends the daemon; only `stop` does so in peace.
@@ -208,6 +212,10 @@ async fn live(
     tokio::task::block_in_place(|| watching.stop());
     queue.close();
     let worked = tokio::task::block_in_place(|| worker.join());
+    if let Some(keeper) = keeper {
+        // It ends with the file that it has in hand; a panic in there was told.
+        let _ = tokio::task::block_in_place(|| keeper.join());
+    }
     // Last, so that it has heard of every frame; it publishes nothing any more that would be missed.
     let _ = inputs.send(Input::Stop);
     let _ = tokio::task::block_in_place(|| accepting.join());
@@ -367,13 +375,14 @@ fn settings(config: &Config) -> frames::Settings {
     }
 }
 
-/// Logs what the watch has to say, and keeps its troubles in the heartbeat while they last.
-fn reporter(status: Arc<Status>, scanned: watch::Sender<()>) -> impl Fn(frames::Report) + Send + 'static {
+/// Logs what the watch has to say, keeps its troubles in the heartbeat while they last, and rings the bell after each scan.
+fn reporter(status: Arc<Status>, scanned: watch::Sender<()>, bell: Bell) -> impl Fn(frames::Report) + Send + 'static {
     use frames::Report;
     move |report| {
         let text = report.to_string();
         if let Report::ScanDone { .. } = report {
             scanned.send_replace(());
+            bell.ring();
         }
         match report {
             Report::RootMissing { .. } => {

@@ -19,6 +19,7 @@ pub struct Status {
     trap: String,
     backbone: String,
     directory: std::path::PathBuf,
+    captures: Option<std::path::PathBuf>,
     started: Instant,
     board: Board,
     inner: Mutex<Inner>,
@@ -73,6 +74,10 @@ pub struct Counters {
     pub acknowledged: u64,
     /// Connections to the broker.
     pub connections: u64,
+    /// Frames moved out of the capture directory.
+    pub moved: u64,
+    /// Frames deleted.
+    pub deleted: u64,
 }
 
 /// When work was last done, RFC 3339.
@@ -111,6 +116,7 @@ pub struct Health {
     backlog: Backlog,
     outbox: OutboxHealth,
     disk_free_mib: Option<u64>,
+    capture_free_mib: Option<u64>,
     temperature_c: Option<f32>,
     power: Option<Supply>,
     warnings: Vec<String>,
@@ -132,6 +138,7 @@ impl Status {
             trap: trap.to_owned(),
             backbone: backbone.to_owned(),
             directory: directory.to_owned(),
+            captures: None,
             started: Instant::now(),
             board: Board::new(&Power::default()),
             inner: Mutex::new(Inner { head: head.to_owned(), ..Inner::default() }),
@@ -144,6 +151,12 @@ impl Status {
     #[must_use]
     pub fn on_board(self, power: &Power) -> Self {
         Self { board: Board::new(power), ..self }
+    }
+
+    /// Says of the file system of `captures` too how much is free.
+    #[must_use]
+    pub fn with_captures(self, captures: &std::path::Path) -> Self {
+        Self { captures: Some(captures.to_owned()), ..self }
     }
 
     /// Resolves when something that a person would look at has changed since it last did; for one listener.
@@ -260,6 +273,18 @@ impl Status {
         }
     }
 
+    /// As [`Status::warn`], and says it in the log, once.
+    pub fn tell(&self, key: &'static str, text: Option<String>) {
+        let before = self.lock().warnings.get(key).cloned();
+        match (&before, &text) {
+            // Numbers in it change all the time.
+            (None, Some(text)) => tracing::warn!("{text}"),
+            (Some(before), None) => tracing::info!("no more: {before}"),
+            _ => {}
+        }
+        self.warn(key, text);
+    }
+
     /// One of the warnings that are raised.
     pub fn first_warning(&self) -> Option<String> {
         self.lock().warnings.values().next().cloned()
@@ -287,6 +312,7 @@ impl Status {
                 dropped_seq: totals.gaps.clone(),
             },
             disk_free_mib: disk_free_mib(&self.directory),
+            capture_free_mib: self.captures.as_deref().and_then(disk_free_mib),
             temperature_c: self.board.temperature_c(),
             power: self.board.supply(),
             warnings: inner.warnings.values().cloned().collect(),

@@ -52,6 +52,7 @@ pub mod push;
 pub mod quantize;
 pub mod replay;
 pub mod report;
+pub mod retention;
 pub mod service;
 pub mod terminal;
 pub mod train;

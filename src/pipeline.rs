@@ -144,6 +144,9 @@ impl Pipeline {
             self.close_idle_events();
             self.bound_the_journal();
         }
+        if let Err(error) = self.journal.settle() {
+            tracing::warn!("{error}; what it would have noted is made up for at the next start");
+        }
     }
 
     /// The next frame, unless none comes before something else is to be done.
@@ -316,7 +319,12 @@ impl Pipeline {
             if let Some(kept) = &kept {
                 transaction.keep_features(&file.hash, kept, most)?;
             }
-            if verdict.alert { alert(transaction, &classified, alerts).map(Some) } else { Ok(None) }
+            if !verdict.alert {
+                return Ok(None);
+            }
+            let told = alert(transaction, &classified, alerts)?;
+            transaction.put_in_event(&file.hash, &told.event)?;
+            Ok(Some(told))
         };
         // Each sync wears the flash, and takes longer than a small network: only an alert is worth one.
         let told = if verdict.alert { self.journal.transaction(work) } else { self.journal.lazily(work) }?;

@@ -48,7 +48,7 @@ pub fn run(call: &Init) -> Result<ExitCode> {
     let mut answered =
         if asking { answers::asked(call, &output, &mut Terminal)? } else { answers::from_flags(call, &output)? };
     let config = answered.config(&output)?;
-    let drop_in = unit::drop_in(&answered.answers.capture)?.map(|text| (drop_in, text));
+    let drop_in = unit::drop_in(&config.capture)?.map(|text| (drop_in, text));
     if let Some((Some(path), text)) = &drop_in {
         place::prepare_drop_in(path, text, call.force)?;
     }

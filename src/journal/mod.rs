@@ -1,9 +1,11 @@
 //! What the trap remembers: frames seen, open events, messages not yet acknowledged. One SQLite file, WAL, synced at
-//! each commit that somebody is told of, with five doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
-//! link drains), [`HeadLog`] and [`FeatureStore`] (the acceptor notes and learns). Each has a connection of its own, so that none waits for another's lock
+//! each commit that somebody is told of, with six doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
+//! link drains), [`HeadLog`] and [`FeatureStore`] (the acceptor notes and learns), [`DoneFiles`] (what may leave the card). Each has a connection of its own, so that none waits for another's lock
 //! in the program.
 
+mod age;
 mod check;
+mod done;
 mod features;
 mod frames;
 mod growth;
@@ -20,9 +22,12 @@ mod transaction;
 mod upkeep_tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use age::Age;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
+pub use done::{DoneFile, DoneFiles, Unfinished};
 pub use features::{FeatureStore, Kept, KeptFrame, LabelledFrame, Queued, Which};
 pub use frames::SeenFiles;
 pub use head_log::{HeadEntry, HeadLog};
@@ -172,6 +177,7 @@ pub struct Journal {
     epoch: String,
     max_entries: u64,
     warning: Option<String>,
+    age: Arc<Age>,
     // Held as long as the daemon runs; the kernel lets go of it even after kill -9.
     _lock: std::fs::File,
 }
@@ -199,7 +205,8 @@ impl Journal {
             Err(std::fs::TryLockError::Error(source)) => return Err(wrong(source)),
         }
         let (db, epoch, warning) = mend::open(&file)?;
-        Ok(Self { db, file, epoch, max_entries, warning, _lock: lock })
+        let age = age::begin(&db).map_err(|source| JournalError::Database { file: file.clone(), source })?;
+        Ok(Self { db, file, epoch, max_entries, warning, age: Arc::new(age), _lock: lock })
     }
 
     /// What happened to the journal before this one.
@@ -250,6 +257,14 @@ impl Journal {
         Ok(FeatureStore::new(db, self.file.clone(), self.epoch.clone(), self.max_entries))
     }
 
+    /// The door of those who make room.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn done_files(&self) -> Result<DoneFiles, JournalError> {
+        Ok(DoneFiles::new(store::open(&self.file)?, self.file.clone(), self.age.clone()))
+    }
+
     /// What is known of a frame with this content.
     ///
     /// # Errors
@@ -297,10 +312,25 @@ impl Journal {
     ) -> Result<T, JournalError> {
         let wrong = |source| JournalError::Database { file: self.file.clone(), source };
         let inner = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
-        let mut transaction = Transaction::new(inner, &self.file, &self.epoch, self.max_entries);
+        let mut transaction = Transaction::new(inner, &self.file, &self.epoch, self.max_entries, self.age.now());
         let result = work(&mut transaction)?;
+        let saved = self.age.save(&transaction.inner, age::EVERY).map_err(wrong)?;
         transaction.commit()?;
+        self.age.saved(saved);
         Ok(result)
+    }
+
+    /// Writes down what would otherwise be written with later frames: before the end.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn settle(&mut self) -> Result<(), JournalError> {
+        let age = self.age.clone();
+        let saved = self.transaction(|transaction| {
+            age.save(&transaction.inner, age::LEAST).map_err(|source| transaction.wrong(source))
+        })?;
+        self.age.saved(saved);
+        Ok(())
     }
 
     /// Ids of the events that are open: after a restart their time begins anew.
