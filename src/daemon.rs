@@ -157,6 +157,7 @@ async fn live(
             .map_err(anyhow::Error::new)?
             .observed_by(observer)
             .keeping_features(config.heads.keep_features)
+            .holding(config.state.hold_s)
             .bounding_journal(config.state.max_mib.saturating_mul(1 << 20))
             .watched_by(Watchdog::new(manager, vec![watch_pulse.clone(), link_pulse]))
             .deferring(&config.power)

@@ -137,6 +137,10 @@ pub struct State {
     /// about 0.3 KiB, and 1.5 more with its features. A forgotten frame that comes again is new.
     #[schemars(range(min = 16, max = 65_536))]
     pub max_mib: u64,
+    /// Seconds that frames which say nothing wait in memory, to be written together, which spares the flash (0 to 3600); 64 at
+    /// most. After a power cut they are looked at again. 0: each is written at once.
+    #[schemars(range(min = 0, max = 3_600))]
+    pub hold_s: u64,
 }
 
 /// Which networks look at a frame.
@@ -419,7 +423,7 @@ impl Default for Capture {
 
 impl Default for State {
     fn default() -> Self {
-        Self { directory: "./arcticd-state".into(), max_mib: 512 }
+        Self { directory: "./arcticd-state".into(), max_mib: 512, hold_s: 600 }
     }
 }
 

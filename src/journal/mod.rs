@@ -10,6 +10,7 @@ mod features;
 mod frames;
 mod growth;
 mod head_log;
+mod held;
 mod in_work;
 mod mend;
 mod outbox;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use age::Age;
+use held::Held;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 pub use done::{DoneFile, DoneFiles, Unfinished};
@@ -36,7 +38,6 @@ pub use outbox::{Message, Outbox, Totals};
 pub use transaction::{FrameRow, Transaction};
 
 use crate::frame::ContentHash;
-use crate::watch::Stamp;
 
 /// The outbox sends the highest first and drops the lowest first.
 pub mod priority {
@@ -178,6 +179,7 @@ pub struct Journal {
     max_entries: u64,
     warning: Option<String>,
     age: Arc<Age>,
+    held: Held,
     // Held as long as the daemon runs; the kernel lets go of it even after kill -9.
     _lock: std::fs::File,
 }
@@ -206,7 +208,7 @@ impl Journal {
         }
         let (db, epoch, warning) = mend::open(&file)?;
         let age = age::begin(&db).map_err(|source| JournalError::Database { file: file.clone(), source })?;
-        Ok(Self { db, file, epoch, max_entries, warning, age: Arc::new(age), _lock: lock })
+        Ok(Self { db, file, epoch, max_entries, warning, age: Arc::new(age), held: Held::default(), _lock: lock })
     }
 
     /// What happened to the journal before this one.
@@ -229,7 +231,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Database`].
     pub fn seen_files(&self) -> Result<SeenFiles, JournalError> {
-        Ok(SeenFiles::new(store::open(&self.file)?))
+        Ok(SeenFiles::new(store::open(&self.file)?, self.held.names()))
     }
 
     /// The link's door.
@@ -270,20 +272,15 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Database`].
     pub fn known(&self, hash: &ContentHash) -> Result<Option<Known>, JournalError> {
+        if let Some(known) = self.held.known(hash) {
+            return Ok(Some(known));
+        }
         let state: Option<String> = self
             .db
             .prepare_cached("SELECT state FROM frames WHERE hash = ?1")
             .and_then(|mut query| query.query_row(params![hash.as_bytes()], |row| row.get(0)).optional())
             .map_err(|source| self.wrong(source))?;
         Ok(state.map(|state| if state == "done" { Known::Done } else { Known::Failed }))
-    }
-
-    /// Notes that the file `name` holds a frame that is known already: a copy, or a card put in again.
-    ///
-    /// # Errors
-    /// [`JournalError::Database`].
-    pub fn note_copy(&mut self, name: &str, stamp: &Stamp, hash: &ContentHash) -> Result<(), JournalError> {
-        self.lazily(|transaction| transaction.note_file(name, stamp, hash))
     }
 
     /// Runs `work` in one transaction that reaches the disk in a while, with the next one that has to be there: for what is
@@ -302,7 +299,7 @@ impl Journal {
         result
     }
 
-    /// Runs `work` in one transaction: all of it is on disk when this returns, or nothing is.
+    /// Runs `work` in one transaction: all of it is on disk when this returns, or nothing is. What waits goes with it.
     ///
     /// # Errors
     /// Those of `work`, and [`JournalError::Database`].
@@ -313,20 +310,22 @@ impl Journal {
         let wrong = |source| JournalError::Database { file: self.file.clone(), source };
         let inner = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
         let mut transaction = Transaction::new(inner, &self.file, &self.epoch, self.max_entries, self.age.now());
+        self.held.write(&mut transaction)?;
         let result = work(&mut transaction)?;
         let saved = self.age.save(&transaction.inner, age::EVERY).map_err(wrong)?;
         transaction.commit()?;
         self.age.saved(saved);
+        self.held.written();
         Ok(result)
     }
 
-    /// Writes down what would otherwise be written with later frames: before the end.
+    /// Writes down what waits to be written with later frames: some time, and before the end.
     ///
     /// # Errors
     /// [`JournalError::Database`].
     pub fn settle(&mut self) -> Result<(), JournalError> {
         let age = self.age.clone();
-        let saved = self.transaction(|transaction| {
+        let saved = self.lazily(|transaction| {
             age.save(&transaction.inner, age::LEAST).map_err(|source| transaction.wrong(source))
         })?;
         self.age.saved(saved);
