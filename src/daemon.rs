@@ -87,8 +87,7 @@ async fn live(
 
     let backbone = &classifier.backbone().manifest().id;
     let head = classifier.proven().head().title();
-    let status = Status::new(&trap, backbone, &head, &config.state.directory);
-    let status = Arc::new(status.on_board(&config.power).with_captures(&config.capture.directory));
+    let status = Arc::new(Status::new(&trap, backbone, &head, &config.state.directory).on_board(&config.power));
     status.warn("model", fallback);
     status.warn("journal", journal.warning().map(str::to_owned));
     let (inputs, heard) = mpsc::channel();
@@ -388,6 +387,7 @@ fn reporter(status: Arc<Status>, scanned: watch::Sender<()>, bell: Bell) -> impl
         match report {
             Report::RootMissing { .. } => {
                 tracing::error!("{text}");
+                status.capture_free_mib(None);
                 status.warn("capture", Some(text));
             }
             Report::RootBack { .. } => {

@@ -19,7 +19,6 @@ pub struct Status {
     trap: String,
     backbone: String,
     directory: std::path::PathBuf,
-    captures: Option<std::path::PathBuf>,
     started: Instant,
     board: Board,
     inner: Mutex<Inner>,
@@ -37,6 +36,7 @@ struct Inner {
     counters: Counters,
     moments: Moments,
     backlog: Backlog,
+    capture_free_mib: Option<u64>,
     warnings: BTreeMap<&'static str, String>,
 }
 
@@ -138,7 +138,6 @@ impl Status {
             trap: trap.to_owned(),
             backbone: backbone.to_owned(),
             directory: directory.to_owned(),
-            captures: None,
             started: Instant::now(),
             board: Board::new(&Power::default()),
             inner: Mutex::new(Inner { head: head.to_owned(), ..Inner::default() }),
@@ -151,12 +150,6 @@ impl Status {
     #[must_use]
     pub fn on_board(self, power: &Power) -> Self {
         Self { board: Board::new(power), ..self }
-    }
-
-    /// Says of the file system of `captures` too how much is free.
-    #[must_use]
-    pub fn with_captures(self, captures: &std::path::Path) -> Self {
-        Self { captures: Some(captures.to_owned()), ..self }
     }
 
     /// Resolves when something that a person would look at has changed since it last did; for one listener.
@@ -223,6 +216,12 @@ impl Status {
         if (before.live + before.waiting == 0) != (live + waiting == 0) {
             self.changed.notify_one();
         }
+    }
+
+    /// Notes how many MiB were free where frames are written, at the last scan; none: the directory is not there. Not asked for
+    /// each heartbeat: a network mount that hangs would take the link with it.
+    pub fn capture_free_mib(&self, mib: Option<u64>) {
+        self.lock().capture_free_mib = mib;
     }
 
     /// What waits to be classified.
@@ -312,7 +311,7 @@ impl Status {
                 dropped_seq: totals.gaps.clone(),
             },
             disk_free_mib: disk_free_mib(&self.directory),
-            capture_free_mib: self.captures.as_deref().and_then(disk_free_mib),
+            capture_free_mib: inner.capture_free_mib,
             temperature_c: self.board.temperature_c(),
             power: self.board.supply(),
             warnings: inner.warnings.values().cloned().collect(),

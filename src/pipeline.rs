@@ -325,7 +325,8 @@ impl Pipeline {
         });
         if !verdict.alert && kept.is_none() {
             self.journal.put_silent(&file.hash, &row, &file.stamp)?;
-            return Ok(self.told(candidate, &classified, None));
+            self.told(candidate, &classified, None);
+            return Ok(());
         }
         let work = |transaction: &mut Transaction| {
             transaction.put_frame(&file.hash, &row)?;

@@ -154,7 +154,10 @@ impl Archive {
                         Err(error) => return Err(error.into()),
                     }
                     sync(&folder)?;
-                    below(&folder, Path::new(name))?
+                    let made = below(&folder, Path::new(name))?;
+                    // Whatever the daemon's mask: it is for people. Some file systems have no modes.
+                    let _ = rustix::fs::fchmod(&made, Mode::from_raw_mode(0o755));
+                    made
                 }
                 opened => opened?,
             };

@@ -58,11 +58,12 @@ pub struct Bell {
 impl Bell {
     /// The capture directory was there and was scanned.
     pub fn ring(&self) {
+        let room = Room::of(&self.directory, self.min_free).ok();
+        self.status.capture_free_mib(room.as_ref().map(Room::free_mib));
         match &self.keeper {
             // Rung already: the next pass sees what this one would.
             Some(keeper) => drop(keeper.try_send(())),
             None => {
-                let room = Room::of(&self.directory, self.min_free).ok();
                 let text = room.filter(Room::is_low).map(|room| {
                     format!("{}: {room}: make room, or let capture.retention do it", self.directory.display())
                 });
