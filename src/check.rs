@@ -14,10 +14,12 @@ use rumqttc::{AsyncClient, Event, Packet, QoS, Transport};
 use rustix::fs::Access;
 use serde::Serialize;
 
+use crate::account::{self, Account};
 use crate::classifier::guarded;
-use crate::config::{self, Broker, Capture, Config, Retention};
+use crate::config::{self, Broker, Capture, Config, DEFAULT_PATH, Retention, Source};
 use crate::detect::Rules;
 use crate::exit_code::ExitCode;
+use crate::init::unit;
 use crate::model::source::{self, Origin};
 use crate::mqtt::{Topics, connect_options, explain};
 use crate::retention::Room;
@@ -55,6 +57,11 @@ pub fn run(path: Option<&Path>, json: bool) -> Result<ExitCode> {
     let (model, least) = model(config).map_or_else(|error| (Err(error), None), |(text, least)| (Ok(text), Some(least)));
     report.say("model", model)?;
     report.say("heads", heads::heads(config, least))?;
+    if loaded.source == Source::File(DEFAULT_PATH.into())
+        && let Some(verdict) = user(config)
+    {
+        report.say("user", verdict)?;
+    }
     broker(config, &mut report)?;
     Ok(if report.failed { ExitCode::Failure } else { ExitCode::Ok })
 }
@@ -159,6 +166,17 @@ fn state(config: &Config) -> Result<String> {
     })?;
     let made = if directory.exists() { "" } else { "; the daemon makes it when it starts" };
     Ok(format!("{} is writable{made}", directory.display()))
+}
+
+/// Whether the user that systemd runs the daemon as reaches what root has reached; none where this is not root, or there is
+/// no such user.
+fn user(config: &Config) -> Option<Result<String>> {
+    Account::of_daemon()?;
+    let remarks = account::remarks(config, unit::binds(&config.capture.directory));
+    Some(match remarks.is_empty() {
+        true => Ok("what root can read, the daemon's user can".into()),
+        false => Err(anyhow!(remarks.join("\n"))),
+    })
 }
 
 /// Whether the daemon, run by the same user, could keep its journal there. A check leaves nothing behind: of a directory

@@ -18,12 +18,13 @@
 //! What joins them: [`classifier`] is one frame from bytes to a [`detection`], pure, and shared with [`once`];
 //! [`pipeline`] is the daemon's worker around it; [`daemon`] starts and stops everything; [`health`] is what it knows of
 //! itself, [`service`] what systemd hears of it, [`power`] what the board says of its supply, [`memory`] how much a file may ask for. At the door stand [`cli`], [`config`], [`init`],
-//! [`check`], [`log`] and [`exit_code`].
+//! [`check`] (and, for both, `account`: what the daemon's user may read), [`log`] and [`exit_code`].
 
 // They panic where nobody reads; `terminal` does not.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod accept;
+mod account;
 pub mod check;
 pub mod classifier;
 pub mod cli;

@@ -255,7 +255,7 @@ impl Pipeline {
         let now = OffsetDateTime::now_utc();
         // Only a precaution: where the note can't be written the frame is looked at all the same.
         if !self.in_work.begin(&file.hash).unwrap_or(true) {
-            self.failed(candidate, &file, "the daemon died on it twice", now)?;
+            self.failed(candidate, &file, "the daemon died on it three times", now)?;
             // The note of its deaths goes with the next frame.
             return Ok(self.journal.settle()?);
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use parts::clock::Clock;
 use parts::wire::Wire;
 use parts::{
-    PATIENCE, bear, every_frame, frames, listen, skip, start_online, wait_detections, wait_frames, wait_health,
+    PATIENCE, bear, every_frame, frames, listen, skip, start_online, tally, wait_detections, wait_frames, wait_health,
 };
 use testkit::broker::{Mosquitto, Options};
 use testkit::certificates::Certificates;
@@ -56,6 +56,7 @@ fn assert_all_arrived(subscriber: &Subscriber, count: usize) {
             ids.len() >= count
         })
         .unwrap();
+    tally(count, &messages);
     for message in messages.iter().filter(|message| message.topic.ends_with("/detection")) {
         let id = message.json()["id"].as_str().unwrap().to_owned();
         assert_eq!(bodies.entry(id).or_insert(message.payload.clone()), &message.payload, "a repeat with another body");
@@ -121,6 +122,7 @@ fn a_slow_line_carries_everything_over_one_connection() {
     let health = wait_health(&subscriber, |health| health["counters"]["acknowledged"] == 30);
     assert_eq!(health["counters"]["connections"], 1, "{health}");
     assert_eq!(wait_detections(&subscriber, 30).len(), 30, "nothing was sent twice");
+    tally(30, &subscriber.messages());
     assert_eq!(daemon.terminate().unwrap(), 0);
 }
 
@@ -219,6 +221,7 @@ fn a_clock_that_jumps_by_decades_costs_no_alert_and_no_number() {
         }
     }
     assert!(years[1] < years[0] - 20 && years[2] > years[0] + 50 && years[3] < years[0] - 50, "{years:?}");
+    tally(count as usize, &subscriber.messages());
     let found = frames(&subscriber.messages());
     assert_eq!(found.len() as u64, count, "each alerted once");
     assert!(found.iter().map(|detection| detection.seq.unwrap()).eq(1..=count), "in order, and none left out");

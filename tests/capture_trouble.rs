@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use parts::mounts::Mount;
 use parts::{
-    BIN, PATIENCE, bear, every_frame, frames, listen, start_online, wait_detections, wait_frames, wait_health,
+    BIN, PATIENCE, bear, every_frame, frames, listen, start_online, tally, wait_detections, wait_frames, wait_health,
 };
 use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
@@ -68,6 +68,7 @@ fn a_card_that_is_pulled_and_put_in_again_is_not_new_and_another_card_with_the_s
     let found = wait_detections(&subscriber, 5);
     assert_eq!(found.iter().filter(|detection| detection.frame.name == names[0]).count(), 2);
     assert_eq!(world.ledger().messages().unwrap().len(), 5);
+    tally(5, &subscriber.messages());
     assert_eq!(daemon.terminate().unwrap(), 0);
 }
 
@@ -108,6 +109,7 @@ fn odd_names_links_and_loops_are_looked_at_once_and_steer_no_log() {
     // The same name, rewritten in place with other content: another frame.
     fs::write(captures.join("hard.jpg"), bear(9)).unwrap();
     assert_eq!(wait_detections(&subscriber, 7).len(), 7);
+    tally(7, &subscriber.messages());
     assert_eq!(daemon.terminate().unwrap(), 0);
 }
 
@@ -142,6 +144,7 @@ fn a_flood_beyond_the_kernels_queue_loses_no_frame() {
     let health = wait_health(&subscriber, |health| counter(health, "frames") >= count);
     assert_eq!((counter(&health, "frames"), counter(&health, "failed")), (count, count - 10), "each once: {health}");
     assert_eq!(wait_detections(&subscriber, 10).len(), 10);
+    tally(10, &subscriber.messages());
     println!("{count} files, {} KiB at most", peak(&daemon));
     assert_eq!(daemon.terminate().unwrap(), 0);
 }
@@ -196,4 +199,5 @@ fn a_frame_that_has_just_arrived_overtakes_a_backlog_beyond_the_queue() {
         assert_eq!(live.json()["replayed"], false);
     }
     println!("{count} frames wait, {} KiB at most; alerts of frames that arrived came after {waits:?}", peak(&daemon));
+    println!("tally: injected=1 live-ms={}", waits.iter().max().unwrap().as_millis());
 }

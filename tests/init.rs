@@ -383,5 +383,13 @@ fn whoever_stops_or_leaves_half_way_finds_nothing_changed() {
     session.answer("3/5", "\u{4}");
     let (shown, code) = session.end();
     assert_eq!(code, Some(1), "{shown}");
+    let given = "--trap mast-3 --capture captures --broker mqtt://127.0.0.1 --username mast --untested";
+    let Some(mut session) = Session::start(&place, given) else { return };
+    session.answer("Password of mast", PASSWORD);
+    session.answer("5/5", "whale");
+    // However it is ended here, by ctrl-c or the battery: there is no password on the disk.
+    session.answer("please", "\u{4}");
     assert_eq!(place.names(), ["captures"]);
+    let (shown, code) = session.end();
+    assert_eq!(code, Some(1), "{shown}");
 }

@@ -7,7 +7,7 @@ mod parts;
 use std::collections::BTreeMap;
 
 use parts::wire::Wire;
-use parts::{BIN, PATIENCE, bear, detections, every_frame, listen, start_online, wait_detections};
+use parts::{BIN, PATIENCE, bear, detections, every_frame, listen, start_online, tally, wait_detections};
 use testkit::broker::Broker;
 use testkit::daemon::World;
 use testkit::subscriber::{Message, Subscriber};
@@ -42,6 +42,7 @@ fn lose_acknowledgements(world: &World, wire: &Wire, subscriber: &Subscriber) {
 fn assert_each_was_repeated(world: &World, subscriber: &Subscriber) {
     wait_until(PATIENCE, || (in_state(world, "acked") == COUNT).then_some(())).expect("acknowledged in the end");
     wait_detections(subscriber, 2 * COUNT);
+    tally(COUNT, &subscriber.messages());
     let copies = copies(&subscriber.messages());
     assert_eq!(copies.len(), COUNT);
     assert!(copies.values().all(|times| *times == 2), "{copies:?}");

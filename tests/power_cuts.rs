@@ -2,31 +2,27 @@
 //! promised is taken back.
 //!
 //! The real acceptor walks heads in once, under strace. Then each seed cuts that walk off after some call, loses what was
-//! not synced by then, whole or in part, and lets the acceptor start on what is left.
-//! `cargo xtask cuts` runs as many as one likes; `ARCTICD_CUTS` and `ARCTICD_CUT_SEED` are how it asks.
+//! not synced by then, whole or in part, and lets the acceptor start on what is left, the journal included.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod parts;
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 use arcticd::accept::ask::What;
 use arcticd::accept::{Ask, Content, Kind, Step};
 use arcticd::heads::Bundle;
 use fastrand::Rng;
 use parts::acceptor::Trap;
-use parts::disk::{self, Call, Disk};
+use parts::cuts::{self, Noted, Walk, in_memory, walk_here};
+use parts::trace::Call;
 use serde::{Deserialize, Serialize};
 use testkit::head::signed::{self, Maker, Mind};
 use testkit::mutate::{Attack, steady};
 
 const NAME: &str = "a_power_cut_at_any_call_leaves_a_proven_head_in_service_and_takes_no_promise_back";
-/// Where the walk is made, told to the process that makes it.
-const WALK: &str = "ARCTICD_WALK";
 /// Sequence of the head that comes in after each cut.
 const LATER: u64 = 50;
 
@@ -39,10 +35,8 @@ struct Promise {
     serves: u64,
     /// A head that was acknowledged whole and is under way.
     taken: Option<u64>,
-}
-
-fn setting(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+    /// Lines of the trail in the journal.
+    trail: usize,
 }
 
 /// The head that serves first.
@@ -54,7 +48,7 @@ fn configured() -> Bundle {
 #[test]
 #[ignore = "the other test runs it, under strace"]
 fn the_walk() {
-    let base = PathBuf::from(std::env::var(WALK).unwrap());
+    let base = walk_here();
     let maker = Maker::new().unwrap();
     Trap::prepare(&maker, &base);
     std::fs::write(base.join("later.head"), signed::file(&steady(&maker, 0.6, LATER).unwrap()).unwrap()).unwrap();
@@ -67,6 +61,7 @@ fn the_walk() {
             floor: report.floor,
             serves: report.active.sequence,
             taken: under_way.map(|offer| offer.head.sequence),
+            trail: trap.trail(),
         };
         notes.write_all(&serde_json::to_vec(&promise).unwrap()).unwrap();
     };
@@ -108,90 +103,27 @@ fn the_walk() {
     trap.stop();
 }
 
-/// A walk, as the disk saw it.
-struct Walk {
-    base: tempfile::TempDir,
-    calls: Vec<Call>,
+/// The walk, and what a trap needs beside its state.
+struct Way {
+    walk: Walk,
     configured: Bundle,
 }
 
-impl Walk {
-    fn make() -> Self {
-        let base = tempfile::tempdir().unwrap();
-        let (root, traces) = (base.path().join("walk"), base.path().join("traces"));
-        std::fs::create_dir(&root).unwrap();
-        std::fs::create_dir(&traces).unwrap();
-        let mut strace = Command::new("strace");
-        strace.args([
-            "-qq",
-            "-ff",
-            "-ttt",
-            "-y",
-            "-xx",
-            "-s",
-            "10000000",
-            "-e",
-            "signal=none",
-            "-e",
-            disk::CALLS,
-            "-o",
-        ]);
-        strace.arg(traces.join("call")).arg(std::env::current_exe().unwrap());
-        strace.args(["--exact", "the_walk", "--ignored", "--test-threads", "1"]).env(WALK, &root);
-        let output = strace.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        let calls = disk::read(&traces, &root.join("state"), &root.join("notes"));
-        Self { base, calls, configured: configured() }
-    }
-
-    fn root(&self) -> PathBuf {
-        self.base.path().join("walk")
-    }
-
-    /// The same walk on a disk that is not told to sync what `left_out` says.
-    fn without(&self, left_out: impl Fn(&Path) -> bool) -> Vec<Call> {
-        let stays = |call: &&Call| !matches!(call, Call::Sync(path) if left_out(path));
-        self.calls.iter().filter(stays).cloned().collect()
-    }
-
-    /// What goes wrong after the cuts of these seeds.
-    fn cuts(&self, calls: &[Call], seeds: std::ops::Range<u64>) -> Vec<String> {
-        let next = AtomicU64::new(seeds.start);
-        let work = || -> Vec<String> {
-            let seeds =
-                std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|it| seeds.contains(it));
-            seeds.filter_map(|seed| self.cut(calls, seed).err()).collect()
-        };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            threads.into_iter().flat_map(|thread| thread.join().expect("no cut makes the acceptor panic")).collect()
-        })
-    }
-
-    /// Cuts the walk of `calls` where `seed` says, and looks what becomes of the trap.
-    fn cut(&self, calls: &[Call], seed: u64) -> Result<(), String> {
+impl Way {
+    /// Cuts the walk where `seed` says, and looks what becomes of the trap.
+    fn cut(&self, noted: &Noted<Promise>, seed: u64) -> Result<(), String> {
         let mut dice = Rng::with_seed(seed);
-        let upto = dice.usize(..=calls.len());
-        let mut disk = Disk::new(&self.root().join("state"));
-        calls[..upto].iter().for_each(|call| disk.play(call));
-        let promises = |calls: &[Call]| -> Vec<Promise> {
-            let notes = calls.iter().filter_map(|call| match call {
-                Call::Note(bytes) => Some(serde_json::from_slice(bytes).unwrap()),
-                _ => None,
-            });
-            notes.collect()
-        };
-        let before = promises(&calls[..upto]).pop().unwrap_or_default();
-        let after = promises(&calls[upto..]).first().cloned().unwrap_or_else(|| before.clone());
+        let upto = dice.usize(..=noted.calls.len());
+        let before = noted.before(upto).last().cloned().unwrap_or_default();
+        let after = noted.next(upto).cloned().unwrap_or_else(|| before.clone());
 
         let root = in_memory();
         std::fs::create_dir(root.path().join("keys")).unwrap();
-        for key in std::fs::read_dir(self.root().join("keys")).unwrap().flatten() {
+        for key in std::fs::read_dir(self.walk.root().join("keys")).unwrap().flatten() {
             std::fs::copy(key.path(), root.path().join("keys").join(key.file_name())).unwrap();
         }
-        disk.cut(&mut dice, &root.path().join("state"));
-        let found = |what: String| Err(format!("seed {seed}, cut after call {upto} of {}: {what}", calls.len()));
+        self.walk.lay(&noted.calls, upto, &mut dice, &root.path().join("state"));
+        let found = |what: String| Err(format!("cut after call {upto} of {}: {what}", noted.calls.len()));
 
         let mut trap = Trap::resume(root.path(), &self.configured);
         trap.set_file(b"not a head: the answer comes once the trap has started");
@@ -200,6 +132,9 @@ impl Walk {
             return found(format!("head {serves} serves, promised was {before:?}, then {after:?}"));
         }
         let report = trap.report.clone().unwrap();
+        if trap.trail() < before.trail {
+            return found(format!("the trail has {} lines, promised was {before:?}", trap.trail()));
+        }
         if report.floor < before.floor {
             return found(format!("the floor is {}, promised was {before:?}", report.floor));
         }
@@ -209,7 +144,7 @@ impl Walk {
             return found(format!("an acknowledged head is gone: {before:?}, {report:?}"));
         }
         // Not stuck: a later head comes in and serves.
-        trap.set_file(&std::fs::read(self.root().join("later.head")).unwrap());
+        trap.set_file(&std::fs::read(self.walk.root().join("later.head")).unwrap());
         if trap.step() != Some(Step::Trial) {
             return found(format!("a later head is not tried: {:?}", trap.report));
         }
@@ -225,34 +160,31 @@ impl Walk {
     }
 }
 
-/// A folder where syncs cost nothing, if there is one.
-fn in_memory() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()) } else { tempfile::tempdir() }
-        .unwrap()
-}
-
 #[test]
 fn a_power_cut_at_any_call_leaves_a_proven_head_in_service_and_takes_no_promise_back() {
-    let runs = |program: &str| Command::new(program).arg("-V").output().is_ok_and(|it| it.status.success());
-    let traces =
-        || Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status().is_ok_and(|it| it.success());
-    if !runs("strace") || !traces() {
-        return parts::skip(NAME, "it needs strace, and to be allowed to trace");
+    let way = match Walk::make("the_walk") {
+        Ok(walk) => Way { walk, configured: configured() },
+        Err(reason) => return parts::skip(NAME, reason),
+    };
+    let noted = Noted::<Promise>::of(way.walk.calls.clone());
+    assert_eq!(noted.all().len(), 12, "the trace tells all that was promised");
+    for call in &way.walk.calls {
+        // A power cut would leave neither the old bytes nor the new ones.
+        assert!(!matches!(call, Call::Truncate(path) if is_in_heads(path)), "written in its place: {call:?}");
     }
-    let walk = Walk::make();
-    let notes = walk.calls.iter().filter(|call| matches!(call, Call::Note(_))).count();
-    assert_eq!(notes, 12, "the trace tells all that was promised");
-    let (first, count) = (setting("ARCTICD_CUT_SEED", 1), setting("ARCTICD_CUTS", 1_000));
-    let failed = walk.cuts(&walk.calls, first..first + count);
-    assert!(failed.is_empty(), "{} of {count}:\n{}", failed.len(), failed[..failed.len().min(5)].join("\n"));
+    cuts::make_all(|seed| way.cut(&noted, seed));
 
     // It can fail: on a disk that syncs no files, or no folders, promises are broken. Files are written as `.NAME.part`.
     let is_file = |path: &Path| path.extension().is_some_and(|extension| extension == "part");
-    for (what, calls) in [("files", walk.without(is_file)), ("folders", walk.without(|path| !is_file(path)))] {
-        assert!(calls.len() < walk.calls.len());
-        let broken = walk.cuts(&calls, 1..41).len();
+    let is_folder = |path: &Path| path.extension().is_none();
+    for (what, calls) in [("files", way.walk.without(is_file)), ("folders", way.walk.without(is_folder))] {
+        let noted = Noted::of(calls);
+        let broken = cuts::make(1..41, &|seed| way.cut(&noted, seed)).len();
         println!("without syncs of {what}, {broken} of 40 cuts break a promise");
         assert!(broken > 0, "a disk that syncs no {what} is not noticed");
     }
+}
+
+fn is_in_heads(path: &Path) -> bool {
+    path.iter().any(|name| name == "heads")
 }

@@ -9,11 +9,12 @@ use std::time::{Duration, SystemTime};
 
 use arcticd::detection::{Detection, EventState, Kind};
 use parts::{
-    BIN, PATIENCE, availability, bear, detections, every_frame, listen, skip, start_online, wait_detections,
+    BIN, PATIENCE, availability, bear, detections, every_frame, listen, skip, start_online, tally, wait_detections,
     wait_frames, world,
 };
 use testkit::broker::{Broker, Mosquitto, Options};
 use testkit::daemon::World;
+use testkit::scenes::Scene;
 use testkit::subscriber::{Message, Subscriber, Subscription};
 use testkit::wait_until;
 
@@ -48,6 +49,7 @@ fn power_cuts_in_the_middle_of_a_backlog_skip_nothing_and_tell_nothing_twice() {
 
     let messages = world.ledger().messages().unwrap();
     assert_eq!(messages.iter().map(|message| message.seq).collect::<Vec<_>>(), (1..=COUNT as u64).collect::<Vec<_>>());
+    tally(COUNT, &subscriber.messages());
     let found = detections(&subscriber.messages());
     let ids: BTreeSet<&str> = found.iter().map(|detection| detection.id.as_str()).collect();
     assert_eq!(ids, messages.iter().map(|message| message.id.as_str()).collect());
@@ -80,6 +82,7 @@ fn sigterm_sends_what_is_queued_and_says_stopped_which_offline_does_not_follow()
     assert_eq!(daemon.wait_exit(PATIENCE).unwrap(), 0, "{:?}", daemon.log());
     assert!(world.ledger().messages().unwrap().iter().all(|message| message.state == "acked"));
     wait_detections(&subscriber, 20);
+    tally(20, &subscriber.messages());
 
     // The next start is the last word's successor, so whatever came between has arrived by then.
     let mut daemon = start_online(&world, &subscriber);
@@ -175,4 +178,22 @@ fn a_second_daemon_on_the_same_state_is_refused_and_the_first_goes_on() {
     assert!(said.contains("another arcticd is running") && said.contains("journal.sqlite"), "{said}");
     world.drop_frame("b.jpg", &bear(2)).unwrap();
     first.wait_for_stdout("b.jpg", PATIENCE).unwrap();
+}
+
+#[test]
+fn a_daemon_that_is_killed_twice_over_one_frame_looks_at_it_a_third_time() {
+    let world = every_frame();
+    // Large, so that there is time to kill it.
+    world.drop_frame("large.jpg", &Scene::Bear.jpeg(1, 4000, 3000).unwrap()).unwrap();
+    for death in 1..=2 {
+        let mut daemon = world.start(BIN).unwrap();
+        let begun = || {
+            std::fs::read_to_string(world.state().join("in-work")).is_ok_and(|it| it.ends_with(&format!(" {death}\n")))
+        };
+        wait_until(PATIENCE, || begun().then_some(())).unwrap_or_else(|| panic!("{:?}", daemon.log()));
+        daemon.kill().unwrap();
+        assert_eq!(world.ledger().files().unwrap(), Vec::<String>::new(), "the kill came too late to prove anything");
+    }
+    let daemon = world.start(BIN).unwrap();
+    daemon.wait_for_stdout("large.jpg", PATIENCE).unwrap();
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use parts::mounts::{Mount, fill};
-use parts::{BIN, PATIENCE, bear, every_frame, frames, listen, skip, start_online, wait_health};
+use parts::{BIN, PATIENCE, bear, every_frame, frames, listen, skip, start_online, tally, wait_health};
 use rusqlite::Connection;
 use serde_json::Value;
 use testkit::broker::{Broker, Mosquitto, Options};
@@ -41,6 +41,7 @@ fn wait_acked(ledger: &Ledger, count: usize) {
 
 /// Each frame alerted, once.
 fn assert_each_once(subscriber: &Subscriber, seeds: std::ops::Range<u64>) {
+    tally(seeds.clone().count(), &subscriber.messages());
     let names: Vec<String> = frames(&subscriber.messages()).into_iter().map(|found| found.frame.name).collect();
     let expected: BTreeSet<String> = seeds.map(|seed| format!("{seed}.jpg")).collect();
     assert_eq!(names.len(), expected.len(), "{names:?}");
@@ -262,7 +263,7 @@ fn damage_that_the_check_cannot_see_ends_one_daemon_and_not_the_next() {
     let all = |messages: &[testkit::subscriber::Message]| {
         frames(messages).into_iter().map(|found| found.frame.name).collect::<BTreeSet<_>>().len() == 12
     };
-    subscriber.wait_for(PATIENCE, all).unwrap();
+    tally(12, &subscriber.wait_for(PATIENCE, all).unwrap());
     // At least once, and always the same.
     let mut bodies = std::collections::BTreeMap::new();
     for message in subscriber.messages().iter().filter(|message| message.topic.ends_with("/detection")) {

@@ -22,6 +22,10 @@ mod fuzz_tests;
 #[cfg(test)]
 mod jpeg_tests;
 #[cfg(test)]
+mod odd_jpeg;
+#[cfg(test)]
+mod odd_jpeg_tests;
+#[cfg(test)]
 mod reference_tests;
 #[cfg(test)]
 pub(crate) mod testing;

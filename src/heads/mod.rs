@@ -11,7 +11,7 @@ mod error;
 mod inspect;
 pub mod keys;
 mod local;
-mod outside;
+pub mod outside;
 mod pack;
 mod secret;
 pub mod signature;

@@ -3,17 +3,16 @@
 //! * `answers` takes them from flags, or asks (`terminal`) and holds each against the loader and the stages of
 //!   [`crate::check`] at once.
 //! * `template` puts them into the example that documents every key.
-//! * `unit` is what systemd has to be told of the capture directory; `account` what the daemon's user may read.
+//! * `unit` is what systemd has to be told of the capture directory; [`crate::account`] what the daemon's user may read.
 //! * `place` writes, and never over what somebody wrote.
 //!
 //! Nothing is started or enabled: the commands for that are printed.
 
-mod account;
 mod answers;
 mod place;
 mod template;
 mod terminal;
-mod unit;
+pub(crate) mod unit;
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -25,6 +24,7 @@ use place::StagedSecret;
 pub use template::unconfigured;
 use terminal::Terminal;
 
+use crate::account;
 use crate::check::{self, Report};
 use crate::cli::Init;
 use crate::config::{self, Config, DEFAULT_PATH};
@@ -58,9 +58,11 @@ pub fn run(call: &Init) -> Result<ExitCode> {
     let text = answered.text(&output)?;
     let warnings = config::from_text(&output, &text)?.warnings;
     write(&output, &text, answered.secret.take(), drop_in.as_ref())?;
-    let remarks = account::remarks(&config);
+    let stale = drop_in.is_none() && call.drop_in.is_none() && output == Path::new(DEFAULT_PATH);
+    let removed = stale && place::remove_drop_in(Path::new(unit::DROP_IN))?;
+    let remarks = account::remarks(&config, drop_in.is_some() && account::in_a_home(&config.capture.directory));
     warnings.iter().chain(&remarks).try_for_each(|remark| print(&format!("note: {remark}")))?;
-    print(&unit::next_steps(&output, matches!(drop_in, Some((Some(_), _)))))?;
+    print(&unit::next_steps(&output, removed || matches!(drop_in, Some((Some(_), _)))))?;
     Ok(ExitCode::Ok)
 }
 

@@ -1,13 +1,16 @@
 //! Writing, and never over what somebody wrote.
 
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Seek, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::account::Account;
+use super::unit;
+use crate::account::Account;
 use crate::terminal::print;
 use crate::whole_file;
 
@@ -31,6 +34,20 @@ pub(super) fn prepare(output: &Path, force: bool) -> Result<()> {
 pub(super) fn prepare_drop_in(path: &Path, text: &str, force: bool) -> Result<()> {
     refuse_over(path, force, |found| found == text)?;
     check(path)
+}
+
+/// Removes `init`'s own drop-in, for a capture directory that needs none: the daemon would not start once the one before is
+/// gone. Whether there was one.
+///
+/// # Errors
+/// Those of the system.
+pub(super) fn remove_drop_in(path: &Path) -> Result<bool> {
+    if !unit::is_own(path) {
+        return Ok(false);
+    }
+    fs::remove_file(path).with_context(|| format!("{} can't be removed; do it by hand", path.display()))?;
+    print(&format!("removed {}: the capture directory needs it no longer", path.display()))?;
+    Ok(true)
 }
 
 fn refuse_over(path: &Path, force: bool, harmless: impl Fn(&str) -> bool) -> Result<()> {
@@ -84,7 +101,8 @@ pub(super) fn create_capture(directory: &Path) -> Result<()> {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
     let owner = (number("SUDO_UID"), number("SUDO_GID"));
     if let (Some(user), Some(group)) = owner {
-        chown(directory, Some(user), Some(group)).with_context(|| format!("{}: its owner", directory.display()))?;
+        // Not through a link that took its place.
+        lchown(directory, Some(user), Some(group)).with_context(|| format!("{}: its owner", directory.display()))?;
     }
     print(&format!("created {}", directory.display()))
 }
@@ -94,54 +112,62 @@ pub(super) fn secret_path(output: &Path) -> PathBuf {
     output.with_file_name("mqtt_password")
 }
 
-/// A password on disk that is not yet in its place; dropped, it is gone.
+/// A password that is not yet in its place, nor on any disk: in a file in memory, where it can be tried, and of which nothing
+/// is left when somebody stops the questions.
 #[derive(Debug)]
 pub(super) struct StagedSecret {
-    staged: PathBuf,
+    memory: File,
+    at: PathBuf,
     place: PathBuf,
-    owner: Option<Account>,
 }
 
 impl StagedSecret {
-    /// Writes `password` beside `place`, for the daemon's user alone to read (for this one, if there is no such user).
+    /// Keeps `password` in memory, to be put at `place`.
     ///
     /// # Errors
     /// Those of the system.
     pub(super) fn write(place: &Path, password: &str) -> Result<Self> {
-        let staged = place.with_file_name(format!(".mqtt_password.{}.part", std::process::id()));
+        let write = || -> io::Result<File> {
+            let mut memory = File::from(memfd_create("mqtt_password", MemfdFlags::CLOEXEC)?);
+            memory.set_permissions(Permissions::from_mode(0o600))?;
+            writeln!(memory, "{password}")?;
+            Ok(memory)
+        };
+        let memory = write().context("the password can't be kept in memory")?;
+        let at = format!("/proc/self/fd/{}", memory.as_raw_fd()).into();
+        Ok(Self { memory, at, place: place.to_owned() })
+    }
+
+    /// Where it can be read now.
+    pub(super) fn path(&self) -> &Path {
+        &self.at
+    }
+
+    /// Puts it into its place, for the daemon's user alone to read (for this one, if there is no such user); says where that
+    /// is and who may read it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn keep(mut self) -> Result<String> {
+        let staged = self.place.with_file_name(format!(".mqtt_password.{}.part", std::process::id()));
         let owner = Account::of_daemon();
-        let write = || -> io::Result<()> {
-            // Never one that somebody else made, or opened before.
+        let mut write = || -> io::Result<()> {
+            // What an earlier process of the same number left. Never one that somebody else made, or opened before.
+            let _ = fs::remove_file(&staged);
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged)?;
             if let Some(owner) = &owner {
                 fchown(&file, Some(owner.user), Some(owner.group))?;
             }
-            writeln!(file, "{password}")?;
-            file.sync_all()
+            self.memory.rewind()?;
+            io::copy(&mut self.memory, &mut file)?;
+            file.sync_all()?;
+            fs::rename(&staged, &self.place)
         };
-        write().with_context(|| whole_file::cannot(place))?;
-        Ok(Self { staged, place: place.to_owned(), owner })
-    }
-
-    /// Where it lies now.
-    pub(super) fn path(&self) -> &Path {
-        &self.staged
-    }
-
-    /// Puts it into its place; says where that is and who may read it.
-    ///
-    /// # Errors
-    /// Those of the system.
-    pub(super) fn keep(self) -> Result<String> {
-        fs::rename(&self.staged, &self.place).with_context(|| whole_file::cannot(&self.place))?;
-        let whose = if self.owner.is_some() { "the daemon's user" } else { "this user" };
+        if let Err(error) = write() {
+            let _ = fs::remove_file(&staged);
+            return Err(error).with_context(|| whole_file::cannot(&self.place));
+        }
+        let whose = if owner.is_some() { "the daemon's user" } else { "this user" };
         Ok(format!("{}: the password, for {whose} alone", self.place.display()))
-    }
-}
-
-impl Drop for StagedSecret {
-    fn drop(&mut self) {
-        // After `keep` there is nothing left to remove.
-        let _ = fs::remove_file(&self.staged);
     }
 }

@@ -1,21 +1,18 @@
 //! What systemd has to be told of the capture directory, and the commands that are left to the engineer.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Component, Path};
 
 use anyhow::{Result, bail};
 
+use crate::account::in_a_home;
 use crate::config::{Capture, DEFAULT_PATH, Retention};
 
 /// The drop-in beside the packaged unit.
 pub(super) const DROP_IN: &str = "/etc/systemd/system/arcticd.service.d/capture.conf";
 
-/// Closed to other users, as on Raspberry Pi OS. Where cards and disks are mounted the unit needs no help.
-const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
-
-/// Whether `path` is in some user's home.
-pub(super) fn in_a_home(path: &Path) -> bool {
-    HOMES.iter().any(|home| path.starts_with(home))
-}
+/// The beginning of the drop-in, by which it is known again.
+const HEADING: &str = "# Written by `arcticd init`: the capture directory, ";
 
 /// The drop-in that lets the daemon reach the capture directory, and take frames out of it where they are not to stay; none
 /// where the unit lets it.
@@ -33,7 +30,7 @@ pub(super) fn drop_in(capture: &Capture) -> Result<Option<String>> {
         return Ok(None);
     }
     let path = escaped(&capture.directory)?;
-    let mut text = "# Written by `arcticd init`: the capture directory, ".to_owned();
+    let mut text = HEADING.to_owned();
     text.push_str(match (home, leaves) {
         (true, false) => "in a home that is closed to the daemon's user.\n",
         (true, true) => "in a home that is closed to the daemon's user, and frames are taken out of it.\n",
@@ -54,12 +51,29 @@ pub(super) fn drop_in(capture: &Capture) -> Result<Option<String>> {
     Ok(Some(text))
 }
 
+/// Whether the drop-in at `path` is there and `init`'s own.
+pub(super) fn is_own(path: &Path) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.starts_with(HEADING))
+}
+
+/// Whether the drop-in that is installed mounts `directory` for the daemon.
+pub(crate) fn binds(directory: &Path) -> bool {
+    let Ok(path) = escaped(directory) else { return false };
+    let lines = [format!("BindReadOnlyPaths=\"{path}\""), format!("BindPaths=\"{path}\"")];
+    let text = fs::read_to_string(DROP_IN).unwrap_or_default();
+    text.lines().any(|there| lines.iter().any(|line| line == there))
+}
+
 /// `path` as it stands between quotes in a unit file.
 fn escaped(path: &Path) -> Result<String> {
     let text = path.to_string_lossy();
     // A colon would name the place inside the unit; the others end or change the quoted text.
     if text.contains(|letter: char| letter.is_control() || "\"\\:".contains(letter)) || path.to_str().is_none() {
         bail!("{}: a unit file can't name it; choose a capture directory without \", \\ and :", path.display());
+    }
+    // systemd passes over a line with such a path.
+    if path.components().any(|part| part == Component::ParentDir) {
+        bail!("{}: a unit file can't name it; write the capture directory without ..", path.display());
     }
     Ok(text.replace('%', "%%"))
 }
@@ -119,7 +133,7 @@ mod tests {
     #[test]
     fn a_path_that_could_say_something_else_in_a_unit_file_is_refused() {
         assert!(of("/home/a/50%").unwrap().contains("/home/a/50%%\""));
-        for path in ["/home/a/x:y", "/home/a/x\"y", "/home/a/x\\y", "/home/a/x\nExecStart=y"] {
+        for path in ["/home/a/x:y", "/home/a/x\"y", "/home/a/x\\y", "/home/a/x\nExecStart=y", "/home/a/../x"] {
             assert!(drop_in(&capture(path, Retention::Keep)).is_err(), "{path:?}");
         }
     }

@@ -54,8 +54,8 @@ pub mod priority {
 /// Why the journal failed.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The directory can't be made.
-    #[error("state directory {}: {source}; create it or change state.directory", directory.display())]
+    /// The directory can't be made, or used.
+    #[error("state directory {}: {source}; create it, with all that is in it this user's own, or change state.directory", directory.display())]
     Directory {
         /// The directory.
         directory: PathBuf,

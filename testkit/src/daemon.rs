@@ -45,6 +45,7 @@ pub struct World {
     directory: TempDir,
     settings: Vec<(String, String)>,
     env: Vec<(String, String)>,
+    stays: bool,
 }
 
 impl World {
@@ -55,7 +56,7 @@ impl World {
     /// The temporary directory can't be made.
     pub fn new() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("arcticd-world-").tempdir()?;
-        let world = Self { directory, settings: Vec::new(), env: Vec::new() };
+        let world = Self { directory, settings: Vec::new(), env: Vec::new(), stays: false };
         std::fs::create_dir(world.captures())?;
         Ok(world
             .set("trap", "test")
@@ -91,6 +92,13 @@ impl World {
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Leaves the directory to be looked at if the test fails.
+    #[must_use]
+    pub fn staying(mut self) -> Self {
+        self.stays = true;
         self
     }
 
@@ -178,6 +186,15 @@ impl World {
         };
         command.arg("run").arg("--config").arg(config);
         Daemon::spawn(command).with_context(|| format!("{} can't be started", binary.display()))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.stays && std::thread::panicking() {
+            self.directory.disable_cleanup(true);
+            println!("its folder stays: {}", self.directory.path().display());
+        }
     }
 }
 

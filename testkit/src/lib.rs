@@ -4,6 +4,7 @@
 //! * [`scenes`] renders arctic pictures by seed, with or without an animal.
 //! * [`head`] fits a head on rendered scenes, through a real backbone.
 //! * [`networks`] makes small convolutional networks with random weights.
+//! * [`quick`] is a backbone and head that take milliseconds.
 //! * [`broker`] is mosquitto as a child process, or an embedded broker where it is not installed.
 //! * [`subscriber`] is an MQTT client from outside, over TCP.
 //! * [`daemon`] is the real binary as a child process, in a temporary world of its own.
@@ -20,6 +21,7 @@ pub mod head;
 pub mod ledger;
 pub mod mutate;
 pub mod networks;
+pub mod quick;
 pub mod scenes;
 pub mod subscriber;
 

@@ -193,6 +193,11 @@ impl Subscriber {
         self.shared.lock().messages.clone()
     }
 
+    /// The messages since the last call, which are forgotten here: for those who listen for long.
+    pub fn take(&self) -> Vec<Message> {
+        std::mem::take(&mut self.shared.lock().messages)
+    }
+
     /// Waits until `enough` says so of the messages so far, and returns them.
     ///
     /// # Errors

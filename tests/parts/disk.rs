@@ -2,136 +2,116 @@
 //! then is laid out as files.
 //!
 //! As POSIX has it, and stricter than most file systems are: bytes last once their file was synced, and names once their
-//! folder was. Of the rest anything may be left, in any order, and of a file also a piece, or zeros.
+//! folder was. Of the rest anything may be left, in any order, and of a write also a piece, or zeros.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
 
-/// What strace is asked for: everything that changes files, so that what the model does not know is met, and not missed.
-pub const CALLS: &str = "trace=openat,open,creat,mkdir,mkdirat,write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,sync_file_range,\
-rename,renameat,renameat2,unlink,unlinkat,rmdir,link,linkat,symlink,symlinkat,truncate,ftruncate,fallocate,copy_file_range,sendfile";
+use super::trace::Call;
 
-/// What was asked of the disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Call {
-    MakeFolder(PathBuf),
-    Create(PathBuf),
-    /// Makes a file, or an old one empty.
-    Truncate(PathBuf),
-    Write(PathBuf, Vec<u8>),
-    Sync(PathBuf),
-    Rename(PathBuf, PathBuf),
-    Remove(PathBuf),
-    /// Bytes written to the file of notes.
-    Note(Vec<u8>),
-}
-
-/// The calls below `root`, and the notes, in order: from the files of `strace -ff -ttt -y -xx -o PREFIX`. SQLite's files are
-/// left out: what they survive is SQLite's word.
-///
-/// # Panics
-/// A call that this model does not know.
-pub fn read(traces: &Path, root: &Path, notes: &Path) -> Vec<Call> {
-    let mut calls = Vec::new();
-    for entry in std::fs::read_dir(traces).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        for line in text.lines() {
-            let Some((at, call)) = line.split_once(' ') else { continue };
-            if let Some(call) = parse(call.trim_start(), notes) {
-                calls.push((at.parse::<f64>().unwrap(), call));
-            }
-        }
-    }
-    // Each thread has a file of its own. They take turns here: who notes waits for the other.
-    calls.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-    calls.into_iter().map(|(_, call)| call).filter(|call| is_ours(call, root)).collect()
-}
-
-fn is_ours(call: &Call, root: &Path) -> bool {
-    let path = match call {
-        Call::Note(_) => return true,
-        Call::MakeFolder(path)
-        | Call::Create(path)
-        | Call::Truncate(path)
-        | Call::Write(path, _)
-        | Call::Sync(path) => path,
-        Call::Rename(_, path) | Call::Remove(path) => path,
-    };
-    let name = path.file_name().unwrap_or_default();
-    path.starts_with(root) && !name.as_encoded_bytes().starts_with(b"journal")
-}
-
-fn parse(line: &str, notes: &Path) -> Option<Call> {
-    let (name, rest) = line.split_once('(')?;
-    let (arguments, result) = rest.rsplit_once(" = ")?;
-    if result.starts_with(['-', '?']) {
-        return None;
-    }
-    let arguments: Vec<&str> = arguments.trim_end().trim_end_matches(')').split(", ").collect();
-    let quoted = |place: usize| between(arguments[place], '"', '"');
-    let held = |text: &str| between(text, '<', '>').map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
-    let path = |place: usize| PathBuf::from(OsString::from_vec(quoted(place).unwrap()));
-    let below = |folder: usize, place: usize| held(arguments[folder]).unwrap_or_default().join(path(place));
-    Some(match name {
-        "openat" if arguments[2].contains("O_TRUNC") => Call::Truncate(held(result)?),
-        "openat" if arguments[2].contains("O_CREAT") => Call::Create(held(result)?),
-        "openat" => return None,
-        "mkdir" => Call::MakeFolder(path(0)),
-        "write" => {
-            let (file, mut bytes) = (held(arguments[0])?, quoted(1)?);
-            bytes.truncate(result.parse().unwrap());
-            if file == notes { Call::Note(bytes) } else { Call::Write(file, bytes) }
-        }
-        "fsync" | "fdatasync" => Call::Sync(held(arguments[0])?),
-        "rename" => Call::Rename(path(0), path(1)),
-        "unlink" | "rmdir" => Call::Remove(path(0)),
-        "unlinkat" => Call::Remove(below(0, 1)),
-        // SQLite's.
-        "pwrite64" | "ftruncate" if held(arguments[0])?.file_name()?.as_encoded_bytes().starts_with(b"journal") => {
-            return None;
-        }
-        _ => panic!("a call that the model does not know: {line}"),
-    })
-}
-
-fn between(text: &str, open: char, close: char) -> Option<Vec<u8>> {
-    let from = text.find(open)? + 1;
-    let to = text.rfind(close).filter(|to| *to >= from)?;
-    let mut bytes = Vec::new();
-    let mut rest = &text.as_bytes()[from..to];
-    while let Some((&first, tail)) = rest.split_first() {
-        rest = tail;
-        match (first, tail) {
-            (b'\\', [b'x', high, low, after @ ..]) => {
-                let digits = [*high, *low];
-                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-                rest = after;
-            }
-            _ => bytes.push(first),
-        }
-    }
-    Some(bytes)
-}
+/// What a disk writes whole.
+const SECTOR: u64 = 512;
 
 /// The disk after some calls.
 #[derive(Debug, Clone)]
-pub struct Disk {
+pub struct Disk<'a> {
     root: PathBuf,
-    nodes: Vec<Node>,
+    nodes: Vec<Node<'a>>,
 }
 
 #[derive(Debug, Clone)]
-enum Node {
-    /// Bytes that last, and those that may.
-    File {
-        synced: Vec<u8>,
-        written: Vec<u8>,
-    },
+enum Node<'a> {
+    File(Bytes<'a>),
     Folder(Folder),
+}
+
+/// Bytes that last, what was done to them since, and how long the file is now.
+#[derive(Debug, Clone, Default)]
+struct Bytes<'a> {
+    synced: Vec<u8>,
+    since: Vec<Edit<'a>>,
+    length: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Edit<'a> {
+    Write(u64, &'a [u8]),
+    Resize(u64),
+}
+
+impl<'a> Bytes<'a> {
+    fn edit(&mut self, edit: Edit<'a>) {
+        self.length = match edit {
+            Edit::Write(at, bytes) => self.length.max(at + bytes.len() as u64),
+            Edit::Resize(length) => length,
+        };
+        self.since.push(edit);
+    }
+
+    fn sync(&mut self) {
+        self.since.drain(..).for_each(|edit| edit.apply(&mut self.synced));
+    }
+
+    /// What a power cut may leave of them.
+    fn left(&self, dice: &mut Rng) -> Vec<u8> {
+        let mut bytes = self.synced.clone();
+        let (kind, upto) = (dice.u8(..4), dice.usize(..=self.since.len()));
+        for (place, edit) in self.since.iter().enumerate() {
+            match kind {
+                0 => {}
+                1 => edit.apply(&mut bytes),
+                // In order, and the last one torn.
+                2 if place < upto => edit.apply(&mut bytes),
+                2 if place == upto => edit.tear(dice, &mut bytes),
+                2 => {}
+                _ => match dice.u8(..3) {
+                    0 => edit.apply(&mut bytes),
+                    1 => edit.tear(dice, &mut bytes),
+                    _ => {}
+                },
+            }
+        }
+        // The length lasts, and not what belongs there.
+        if dice.u8(..4) == 0 && bytes.len() < self.length as usize {
+            bytes.resize(self.length as usize, 0);
+        }
+        bytes
+    }
+}
+
+impl Edit<'_> {
+    fn apply(&self, to: &mut Vec<u8>) {
+        match *self {
+            Self::Write(at, bytes) => {
+                let end = at as usize + bytes.len();
+                if to.len() < end {
+                    to.resize(end, 0);
+                }
+                to[at as usize..end].copy_from_slice(bytes);
+            }
+            Self::Resize(length) => to.resize(length as usize, 0),
+        }
+    }
+
+    /// Of a write its beginning, or any of its sectors.
+    fn tear(&self, dice: &mut Rng, to: &mut Vec<u8>) {
+        let Self::Write(at, bytes) = *self else { return };
+        if dice.bool() {
+            return Self::Write(at, &bytes[..dice.usize(..=bytes.len())]).apply(to);
+        }
+        let mut from = 0;
+        while from < bytes.len() {
+            let place = at + from as u64;
+            let next = bytes.len().min(from + (SECTOR - place % SECTOR) as usize);
+            if dice.bool() {
+                Self::Write(place, &bytes[from..next]).apply(to);
+            }
+            from = next;
+        }
+    }
 }
 
 /// Names that last, those that are there, and how the one became the other.
@@ -162,7 +142,7 @@ impl Change {
     }
 }
 
-impl Disk {
+impl<'a> Disk<'a> {
     /// An empty folder that lasts.
     pub fn new(root: &Path) -> Self {
         Self { root: root.to_owned(), nodes: vec![Node::Folder(Folder::default())] }
@@ -170,23 +150,28 @@ impl Disk {
 
     /// # Panics
     /// The call can't have succeeded on this disk: the model and the disk differ.
-    pub fn play(&mut self, call: &Call) {
+    pub fn play(&mut self, call: &'a Call) {
         match call {
             Call::Note(_) => {}
             Call::MakeFolder(path) if *path == self.root => {}
             Call::MakeFolder(path) => self.name(path, Node::Folder(Folder::default())),
             Call::Create(path) => {
                 if self.find(path).is_none() {
-                    self.name(path, Node::File { synced: Vec::new(), written: Vec::new() });
+                    self.name(path, Node::File(Bytes::default()));
                 }
             }
-            Call::Truncate(path) => panic!("{} is written in its place: a power cut leaves neither", path.display()),
-            Call::Write(path, bytes) => match self.node(path) {
-                Node::File { written, .. } => written.extend(bytes),
-                Node::Folder(_) => panic!("bytes for a folder: {}", path.display()),
+            Call::Truncate(path) => match self.find(path) {
+                None => self.name(path, Node::File(Bytes::default())),
+                Some(_) => self.file(path).edit(Edit::Resize(0)),
             },
+            Call::Write(path, bytes) => {
+                let file = self.file(path);
+                file.edit(Edit::Write(file.length, bytes));
+            }
+            Call::WriteAt(path, at, bytes) => self.file(path).edit(Edit::Write(*at, bytes)),
+            Call::Resize(path, length) => self.file(path).edit(Edit::Resize(*length)),
             Call::Sync(path) => match self.node(path) {
-                Node::File { synced, written } => synced.clone_from(written),
+                Node::File(bytes) => bytes.sync(),
                 Node::Folder(folder) => {
                     folder.synced.clone_from(&folder.now);
                     folder.since.clear();
@@ -211,17 +196,7 @@ impl Disk {
 
     fn lay(&self, node: usize, dice: &mut Rng, path: &Path) {
         match &self.nodes[node] {
-            Node::File { synced, written } => {
-                let mut bytes = match dice.u8(..4) {
-                    0 => synced.clone(),
-                    1 => written.clone(),
-                    _ => written[..dice.usize(synced.len()..=written.len())].to_vec(),
-                };
-                if dice.u8(..4) == 0 {
-                    bytes.resize(written.len(), 0);
-                }
-                std::fs::write(path, bytes).unwrap();
-            }
+            Node::File(bytes) => std::fs::write(path, bytes.left(dice)).unwrap(),
             Node::Folder(folder) => {
                 std::fs::create_dir_all(path).unwrap();
                 let mut names = folder.synced.clone();
@@ -244,7 +219,7 @@ impl Disk {
         }
     }
 
-    fn name(&mut self, path: &Path, node: Node) {
+    fn name(&mut self, path: &Path, node: Node<'a>) {
         self.nodes.push(node);
         self.change(path, Change::Named(name(path), self.nodes.len() - 1));
     }
@@ -255,11 +230,18 @@ impl Disk {
                 change.apply(&mut folder.now);
                 folder.since.push(change);
             }
-            Node::File { .. } => panic!("{} is below a file", path.display()),
+            Node::File(_) => panic!("{} is below a file", path.display()),
         }
     }
 
-    fn node(&mut self, path: &Path) -> &mut Node {
+    fn file(&mut self, path: &Path) -> &mut Bytes<'a> {
+        match self.node(path) {
+            Node::File(bytes) => bytes,
+            Node::Folder(_) => panic!("bytes for a folder: {}", path.display()),
+        }
+    }
+
+    fn node(&mut self, path: &Path) -> &mut Node<'a> {
         let node = self.find(path).unwrap_or_else(|| panic!("{} is not there", path.display()));
         &mut self.nodes[node]
     }
@@ -268,7 +250,7 @@ impl Disk {
         let below = path.strip_prefix(&self.root).ok()?;
         below.iter().try_fold(0, |node, name: &OsStr| match &self.nodes[node] {
             Node::Folder(folder) => folder.now.get(name).copied(),
-            Node::File { .. } => None,
+            Node::File(_) => None,
         })
     }
 }

@@ -2,13 +2,19 @@
 #![allow(dead_code)] // Each test program uses its own part of it.
 
 pub mod acceptor;
+pub mod account;
 pub mod clock;
+pub mod cuts;
 pub mod disk;
+pub mod flapping;
 pub mod heads;
 pub mod linked;
 pub mod mounts;
+pub mod trace;
 pub mod wire;
+pub mod witness;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -112,6 +118,24 @@ pub fn wait_frames(world: &World, names: &[&str]) -> Vec<testkit::ledger::FrameE
     let wait =
         |name: &&str| world.ledger().wait_frame(name, PATIENCE).unwrap_or_else(|| panic!("{name} is not dealt with"));
     names.iter().map(wait).collect()
+}
+
+/// Counts for `cargo xtask reliability` what became of `expected` contents that somebody had to hear of.
+pub fn tally(expected: usize, messages: &[Message]) {
+    let mut bodies: BTreeMap<String, &[u8]> = BTreeMap::new();
+    let (mut repeats, mut conflicting) = (0, 0);
+    for message in messages.iter().filter(|message| message.topic.ends_with("/detection")) {
+        let id = message.json()["id"].as_str().unwrap().to_owned();
+        if let Some(first) = bodies.insert(id, &message.payload) {
+            repeats += 1;
+            conflicting += u64::from(first != message.payload);
+        }
+    }
+    let received = frames(messages).into_iter().map(|found| found.frame.sha256).collect::<BTreeSet<_>>().len();
+    let lost = expected.saturating_sub(received);
+    println!(
+        "tally: injected=1 expected={expected} received={received} lost={lost} conflicting={conflicting} repeats={repeats}"
+    );
 }
 
 /// Says why a test does nothing.

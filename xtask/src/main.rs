@@ -1,7 +1,12 @@
 //! The project's daily commands, as `cargo xtask <command>`.
 
+mod fuzz;
 mod parts;
+mod reliability;
+mod supply;
+mod tally;
 mod thin_link;
+mod unsafe_code;
 
 use std::env;
 use std::path::Path;
@@ -24,8 +29,17 @@ Usage: cargo xtask <COMMAND>
   mutate [--count N] [--seed N]
                        N mutations (default: 10000) of heads and their transfer against the real acceptor
   cuts [--count N] [--seed N]
-                       N power cuts (default: 100000) on the way of heads to the disk, see docs/reliability.md; needs strace
+                       N power cuts (default: 100000), half on the way of heads to the disk and half on the journal's, see
+                       docs/reliability.md; needs strace
+  reliability [--minutes N] [--seed N]
+                       faults of all kinds, power cuts and kills for N minutes (default: 30; less than 10 is of little use), and
+                       what was counted, see docs/reliability.md; some faults need root
+  nightly              the same with 10000 kills, 100000 power cuts and a flood of 1000000 files, and ten minutes of each fuzz
+                       target
   corpus               write the corpora that fuzzing begins with, see fuzz/README.md
+  fuzz [TARGET...] [--minutes N]
+                       each fuzz target N minutes (default: 10), see fuzz/README.md; fails on a find
+  supply [--write]     licences, sources, reasons and `unsafe` of all crates as docs/supply.md has them; or write its table
   thinlink [--rate 2kbit] [--loss 0.1] [--labels 2] [--keep-alive SECONDS]
                        a head over a link that is slow and loses packets; needs root, iproute2 and iptables
   ci                   what a merge needs: formatting, lints, tests";
@@ -57,8 +71,13 @@ fn run() -> Result<()> {
         ["corpus"] => {
             cargo(&["run", "--quiet", "--locked", "--example", "corpus", "--", "fuzz/corpus"])?;
         }
+        ["fuzz", ..] => fuzz::run(&arguments[1..])?,
+        ["supply"] => supply::run(false)?,
+        ["supply", "--write"] => supply::run(true)?,
         ["mutate", ..] => mutate(&arguments[1..])?,
         ["cuts", ..] => cuts(&arguments[1..])?,
+        ["reliability", ..] => reliability::run(&arguments[1..])?,
+        ["nightly"] => reliability::run(&["--nightly"])?,
         ["thinlink", ..] => thin_link::run(&arguments[1..])?,
         _ => bail!("no such command: {}\n\n{HELP}", arguments.join(" ")),
     }
@@ -80,7 +99,11 @@ fn mutate(arguments: &[&str]) -> Result<()> {
 fn cuts(arguments: &[&str]) -> Result<()> {
     let [count, seed] = count_and_seed(arguments, "100000")?;
     println!("{count} power cuts, from seed {seed}");
-    many("power_cuts", &[("ARCTICD_CUTS", count), ("ARCTICD_CUT_SEED", seed)])
+    let count: u64 = count.parse().context("--count takes a number")?;
+    for (test, count) in [("power_cuts", count / 2), ("journal_cuts", count.div_ceil(2))] {
+        many(test, &[("ARCTICD_CUTS", &count.to_string()), ("ARCTICD_CUT_SEED", seed)])?;
+    }
+    Ok(())
 }
 
 fn count_and_seed<'a>(arguments: &[&'a str], otherwise: &'a str) -> Result<[&'a str; 2]> {

@@ -55,20 +55,26 @@ pub fn write(directory: &Path, triple: &str) -> Result<()> {
     save("licences", texts(&parts))
 }
 
-fn cargo(arguments: &[&str]) -> Result<String> {
+/// What cargo prints.
+pub fn cargo(arguments: &[&str]) -> Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo).args(arguments).current_dir(root()).output().context("cannot start cargo")?;
     ensure!(output.status.success(), "cargo {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).context("cargo's output")
 }
 
-/// The binary's crates, by name and version.
-fn parts(triple: &str) -> Result<Vec<Part>> {
+/// Name and version of each crate in the binary.
+pub fn linked(triple: &str) -> Result<BTreeSet<(String, String)>> {
     let kinds = "normal,no-proc-macro";
     let tree = ["tree", "--locked", "-p", "arcticd", "-e", kinds, "--target", triple, "--prefix", "none", "-f", "{p}"];
     let tree = cargo(&tree)?;
     let words = |line: &str| line.split_once(" v").map(|(name, rest)| (name.to_owned(), first_word(rest).to_owned()));
-    let linked: BTreeSet<(String, String)> = tree.lines().filter_map(words).collect();
+    Ok(tree.lines().filter_map(words).collect())
+}
+
+/// The binary's crates, by name and version.
+fn parts(triple: &str) -> Result<Vec<Part>> {
+    let linked = linked(triple)?;
 
     let metadata = ["metadata", "--locked", "--format-version", "1", "--filter-platform", triple];
     let metadata: Value = serde_json::from_str(&cargo(&metadata)?).context("cargo metadata")?;
@@ -234,11 +240,11 @@ fn checksums(lock: &str) -> BTreeMap<String, String> {
     lock.split("[[package]]").filter_map(read).collect()
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
+pub fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 

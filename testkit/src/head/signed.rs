@@ -28,6 +28,8 @@ pub enum Mind {
     NotANumberOn(Vec<u8>),
     /// As [`Mind::Of`], with so many bytes of weights that change nothing.
     Large(PathBuf, usize),
+    /// As a head of one's own making: its manifest and network.
+    Made(Box<HeadManifest>, Vec<u8>),
 }
 
 impl Maker {
@@ -119,6 +121,7 @@ impl Mind {
     fn network(&self) -> Result<(HeadManifest, Vec<u8>)> {
         match self {
             Self::Of(directory) => of_directory(directory),
+            Self::Made(manifest, network) => Ok((*manifest.clone(), network.clone())),
             Self::Large(directory, bytes) => {
                 let (manifest, network) = of_directory(directory)?;
                 let mut graph = Graph::parse(&network)?;

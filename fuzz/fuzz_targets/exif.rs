@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../bounded.rs"]
+mod bounded;
+
+libfuzzer_sys::fuzz_target!(|data| arcticd_fuzz::exif(data));

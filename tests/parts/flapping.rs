@@ -1,0 +1,63 @@
+//! A mosquitto that stands still, dies, and comes back.
+
+use testkit::broker::{Mosquitto, Options};
+use testkit::subscriber::{Subscriber, Subscription};
+
+use super::PATIENCE;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum State {
+    Up,
+    Frozen,
+    Dead,
+}
+
+/// The broker, and a subscriber whose session it keeps.
+pub struct Flapping {
+    broker: Mosquitto,
+    is: State,
+    pub console: Subscriber,
+    subscribed: u64,
+}
+
+impl Flapping {
+    pub fn start() -> Self {
+        // No message waits in the broker for another: what it has acknowledged is under way to the subscriber.
+        let options = Options { extra: vec!["max_inflight_messages 0".into()], ..Options::default() };
+        let broker = Mosquitto::start(options).unwrap();
+        let console = Subscription::new(broker.port(), "arcticd/test/#").persistent("console");
+        Self { console: Subscriber::start(console).unwrap(), broker, is: State::Up, subscribed: 1 }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.broker.port()
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.is == State::Up
+    }
+
+    pub fn freeze(&mut self) {
+        self.broker.freeze().unwrap();
+        self.is = State::Frozen;
+    }
+
+    pub fn kill(&mut self) {
+        self.broker.kill().unwrap();
+        self.is = State::Dead;
+    }
+
+    /// Returns when the subscriber is there again.
+    pub fn revive(&mut self) {
+        match self.is {
+            State::Up => {}
+            State::Frozen => self.broker.thaw().unwrap(),
+            State::Dead => {
+                self.broker.restart().unwrap();
+                self.subscribed += 1;
+                self.console.wait_subscribed(self.subscribed, PATIENCE).unwrap();
+            }
+        }
+        self.is = State::Up;
+    }
+}
