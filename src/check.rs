@@ -5,22 +5,25 @@ mod heads;
 
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rumqttc::{AsyncClient, Event, Packet, QoS, Transport};
+use rustix::fs::Access;
 use serde::Serialize;
 
 use crate::account::{self, Account};
 use crate::classifier::guarded;
-use crate::config::{self, Broker, Config, DEFAULT_PATH, Source};
+use crate::config::{self, Broker, Capture, Config, DEFAULT_PATH, Retention, Source};
 use crate::detect::Rules;
 use crate::exit_code::ExitCode;
 use crate::init::unit;
 use crate::model::source::{self, Origin};
 use crate::mqtt::{Topics, connect_options, explain};
 use crate::page::Door;
+use crate::retention::Room;
 use crate::terminal;
 
 /// One stage.
@@ -48,7 +51,9 @@ pub fn run(path: Option<&Path>, json: bool) -> Result<ExitCode> {
     let warnings = loaded.warnings.iter().map(|warning| format!("; warning: {warning}")).collect::<String>();
     report.say("config", Ok(format!("{}{warnings}", loaded.source)))?;
     let config = &loaded.config;
-    report.say("capture", capture(config))?;
+    if report.say("capture", capture(config))? {
+        report.say("retention", retention(&config.capture))?;
+    }
     report.say("state", state(config))?;
     let (model, least) = model(config).map_or_else(|error| (Err(error), None), |(text, least)| (Ok(text), Some(least)));
     report.say("model", model)?;
@@ -126,6 +131,45 @@ fn page(config: &Config) -> Result<Option<String>> {
         format!("status page for {token} at {}", door.listen())
     };
     Ok(Door::of(config)?.map(told))
+}
+
+/// What becomes of frames that were looked at, and whether this user may do it.
+fn retention(capture: &Capture) -> Result<String> {
+    let directory = &capture.directory;
+    let room = Room::of(directory, capture.min_free_mib << 20).with_context(|| directory.display().to_string())?;
+    let low = if room.is_low() { ", so the oldest go now" } else { "" };
+    let days = format!(
+        "{} days after they were looked at, those that alerted after {}; sooner when the card is full: {room}{low}",
+        capture.retention_days, capture.retention_alert_days
+    );
+    let may_write = |path: &Path| {
+        rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK).with_context(|| {
+            format!("{}: frames can't be taken away; the daemon's user must be able to write there", path.display())
+        })
+    };
+    match (capture.retention, &capture.retention_directory) {
+        (Retention::Keep, _) => Ok(match room.is_low() {
+            true => format!("frames stay, and the card is nearly full: {room}; make room, or set capture.retention"),
+            false => format!("frames stay; {room}"),
+        }),
+        (Retention::Move, Some(target)) => {
+            may_write(directory)?;
+            let there = Room::of(target, capture.min_free_mib << 20).with_context(|| {
+                format!("capture.retention_directory {}: mount its disk, or make it", target.display())
+            })?;
+            may_write(target)?;
+            let disk = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev());
+            let same = match disk(directory)? == disk(target)? {
+                true => "; it is on the same file system, so that moving makes no room",
+                false => "",
+            };
+            Ok(format!("frames move to {} {days}; there {there}{same}", target.display()))
+        }
+        _ => {
+            may_write(directory)?;
+            Ok(format!("frames are deleted {days}"))
+        }
+    }
 }
 
 fn state(config: &Config) -> Result<String> {

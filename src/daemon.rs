@@ -25,6 +25,7 @@ use crate::model::source::{self, Origin};
 use crate::mqtt::{Intake, Link, OptionsError, Topics, Windows, connect_options};
 use crate::page::{self, Door, DoorError, Feed};
 use crate::pipeline::Pipeline;
+use crate::retention::{self, Bell};
 use crate::service::{Manager, OWN_INTERVAL, Progress, Pulse, Reload, Teller, Watchdog, renew};
 use crate::watch as frames;
 
@@ -169,12 +170,15 @@ async fn live(
     let watchdog = Watchdog::new(manager, vec![watch_pulse.clone(), link_pulse]);
     let feed = door.and_then(|door| show(door, &journal, classifier.seat(), &status, &progress));
     let watchdog = if feed.is_some() { watchdog.telling(progress) } else { watchdog };
+    let files = || journal.done_files().map_err(anyhow::Error::new);
+    let (bell, keeper) = retention::begin(&config.capture, &trap, &queue, &status, files)?;
     let (tell_alerts, new_alerts) = mpsc::channel();
     let pipeline =
         Pipeline::new(classifier, journal, config.alerts.clone(), trap, queue.clone(), status.clone(), outbox_filled)
             .map_err(anyhow::Error::new)?
             .observed_by(observer)
             .keeping_features(config.heads.keep_features)
+            .holding(config.state.hold_s)
             .bounding_journal(config.state.max_mib.saturating_mul(1 << 20))
             .watched_by(watchdog)
             .shown_on(feed)
@@ -191,7 +195,7 @@ async fn live(
     // Told after each scan, and gone with the watch's thread.
     let (scanned, mut scans) = watch::channel(());
     let watching =
-        frames::start(settings(&config), seen, queue.clone(), watch_pulse, reporter(status.clone(), scanned))
+        frames::start(settings(&config), seen, queue.clone(), watch_pulse, reporter(status.clone(), scanned, bell))
             .map_err(|error| DaemonError::Config(error.into()))?;
 
     // Whoever ends first ends the daemon; only `stop` does so in peace.
@@ -231,6 +235,10 @@ async fn live(
     tokio::task::block_in_place(|| watching.stop());
     queue.close();
     let worked = tokio::task::block_in_place(|| worker.join());
+    if let Some(keeper) = keeper {
+        // It ends with the file that it has in hand; a panic in there was told.
+        let _ = tokio::task::block_in_place(|| keeper.join());
+    }
     // Last, so that it has heard of every frame; it publishes nothing any more that would be missed.
     let _ = inputs.send(Input::Stop);
     let _ = tokio::task::block_in_place(|| accepting.join());
@@ -405,17 +413,19 @@ fn settings(config: &Config) -> frames::Settings {
     }
 }
 
-/// Logs what the watch has to say, and keeps its troubles in the heartbeat while they last.
-fn reporter(status: Arc<Status>, scanned: watch::Sender<()>) -> impl Fn(frames::Report) + Send + 'static {
+/// Logs what the watch has to say, keeps its troubles in the heartbeat while they last, and rings the bell after each scan.
+fn reporter(status: Arc<Status>, scanned: watch::Sender<()>, bell: Bell) -> impl Fn(frames::Report) + Send + 'static {
     use frames::Report;
     move |report| {
         let text = report.to_string();
         if let Report::ScanDone { .. } = report {
             scanned.send_replace(());
+            bell.ring();
         }
         match report {
             Report::RootMissing { .. } => {
                 tracing::error!("{text}");
+                status.capture_free_mib(None);
                 status.warn("capture", Some(text));
             }
             Report::RootBack { .. } => {

@@ -36,6 +36,7 @@ struct Inner {
     counters: Counters,
     moments: Moments,
     backlog: Backlog,
+    capture_free_mib: Option<u64>,
     warnings: BTreeMap<&'static str, String>,
 }
 
@@ -73,6 +74,10 @@ pub struct Counters {
     pub acknowledged: u64,
     /// Connections to the broker.
     pub connections: u64,
+    /// Frames moved out of the capture directory.
+    pub moved: u64,
+    /// Frames deleted.
+    pub deleted: u64,
 }
 
 /// When work was last done, RFC 3339.
@@ -111,6 +116,7 @@ pub struct Health {
     pub(crate) backlog: Backlog,
     pub(crate) outbox: OutboxHealth,
     pub(crate) disk_free_mib: Option<u64>,
+    pub(crate) capture_free_mib: Option<u64>,
     pub(crate) temperature_c: Option<f32>,
     pub(crate) power: Option<Supply>,
     pub(crate) warnings: Vec<String>,
@@ -212,6 +218,12 @@ impl Status {
         }
     }
 
+    /// Notes how many MiB were free where frames are written, at the last scan; none: the directory is not there. Not asked for
+    /// each heartbeat: a network mount that hangs would take the link with it.
+    pub fn capture_free_mib(&self, mib: Option<u64>) {
+        self.lock().capture_free_mib = mib;
+    }
+
     /// What waits to be classified.
     pub fn waiting(&self) -> Backlog {
         self.lock().backlog
@@ -260,6 +272,18 @@ impl Status {
         }
     }
 
+    /// As [`Status::warn`], and says it in the log, once.
+    pub fn tell(&self, key: &'static str, text: Option<String>) {
+        let before = self.lock().warnings.get(key).cloned();
+        match (&before, &text) {
+            // Numbers in it change all the time.
+            (None, Some(text)) => tracing::warn!("{text}"),
+            (Some(before), None) => tracing::info!("no more: {before}"),
+            _ => {}
+        }
+        self.warn(key, text);
+    }
+
     /// One of the warnings that are raised.
     pub fn first_warning(&self) -> Option<String> {
         self.lock().warnings.values().next().cloned()
@@ -287,6 +311,7 @@ impl Status {
                 dropped_seq: totals.gaps.clone(),
             },
             disk_free_mib: disk_free_mib(&self.directory),
+            capture_free_mib: inner.capture_free_mib,
             temperature_c: self.board.temperature_c(),
             power: self.board.supply(),
             warnings: inner.warnings.values().cloned().collect(),

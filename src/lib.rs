@@ -56,6 +56,7 @@ pub mod push;
 pub mod quantize;
 pub mod replay;
 pub mod report;
+pub mod retention;
 pub mod service;
 pub mod terminal;
 pub mod thumbnail;

@@ -110,6 +110,15 @@ impl Pipeline {
         Self { keep_features: frames, ..self }
     }
 
+    /// Lets frames that say nothing wait so long to be written. Not where the last process died over a frame: deaths may come
+    /// sooner than the writing then, and no start would get any further.
+    pub fn holding(mut self, seconds: u64) -> Self {
+        if !self.in_work.died() {
+            self.journal.hold_for(Duration::from_secs(seconds));
+        }
+        self
+    }
+
     /// Keeps the journal at most so large.
     pub fn bounding_journal(self, bytes: u64) -> Self {
         Self { most_bytes: bytes, ..self }
@@ -151,7 +160,11 @@ impl Pipeline {
             let (live, waiting) = self.queue.len();
             self.status.backlog(live, waiting);
             self.close_idle_events();
+            self.settle_the_journal();
             self.bound_the_journal();
+        }
+        if let Err(error) = self.journal.settle() {
+            tracing::warn!("{error}; what it would have noted is made up for at the next start");
         }
     }
 
@@ -160,7 +173,8 @@ impl Pipeline {
         if !self.can_write() {
             return None;
         }
-        let pause = self.until_next_close().min(self.watchdog.until_due());
+        let settle = self.journal.settle_in().unwrap_or(Duration::MAX);
+        let pause = self.until_next_close().min(self.watchdog.until_due()).min(settle);
         if !self.queue.wait(pause, |live, older| live + older > 0) {
             self.deferral.rest();
             self.status.warn("power", None);
@@ -250,7 +264,9 @@ impl Pipeline {
         let now = OffsetDateTime::now_utc();
         // Only a precaution: where the note can't be written the frame is looked at all the same.
         if !self.in_work.begin(&file.hash).unwrap_or(true) {
-            return self.failed(candidate, &file, "the daemon died on it three times", now);
+            self.failed(candidate, &file, "the daemon died on it three times", now)?;
+            // The note of its deaths goes with the next frame.
+            return Ok(self.journal.settle()?);
         }
         self.classifier.give_pixels(self.feed.as_ref().is_some_and(Feed::wants_pictures));
         let Look { classified, observation: learned } = self.classifier.classify(&file.bytes, &file.hash, &facts, now);
@@ -289,10 +305,7 @@ impl Pipeline {
             processed_at: &rfc3339(now),
             ..FrameRow::default()
         };
-        self.journal.lazily(|transaction| {
-            transaction.put_frame(&file.hash, &row)?;
-            transaction.note_file(name, &file.stamp, &file.hash)
-        })?;
+        self.journal.put_silent(&file.hash, &row, &file.stamp)?;
         self.status.count(|counters| counters.failed += 1);
         if let Some(feed) = &self.feed {
             feed.failed(name, reason, row.processed_at);
@@ -323,16 +336,33 @@ impl Pipeline {
             novel: classified.scores.novel,
             margin: classified.margin(),
         });
+        if !verdict.alert && kept.is_none() {
+            self.journal.put_silent(&file.hash, &row, &file.stamp)?;
+            self.told(candidate, classified, None);
+            return Ok(());
+        }
         let work = |transaction: &mut Transaction| {
             transaction.put_frame(&file.hash, &row)?;
             transaction.note_file(&candidate.name, &file.stamp, &file.hash)?;
             if let Some(kept) = &kept {
                 transaction.keep_features(&file.hash, kept, most)?;
             }
-            if verdict.alert { alert(transaction, &classified, alerts).map(Some) } else { Ok(None) }
+            if !verdict.alert {
+                return Ok(None);
+            }
+            let told = alert(transaction, &classified, alerts)?;
+            transaction.put_in_event(&file.hash, &told.event)?;
+            Ok(Some(told))
         };
         // Each sync wears the flash, and takes longer than a small network: only an alert is worth one.
         let told = if verdict.alert { self.journal.transaction(work) } else { self.journal.lazily(work) }?;
+        self.told(candidate, classified, told);
+        Ok(())
+    }
+
+    /// It is done: counted, logged and shown.
+    fn told(&mut self, candidate: &Candidate, classified: Classified, told: Option<Told>) {
+        let Classified { detection, verdict, .. } = &classified;
         self.status.classified();
         self.status.count(|counters| {
             counters.classified += 1;
@@ -360,7 +390,6 @@ impl Pipeline {
         if let Some(feed) = &self.feed {
             feed.frame(classified.detection, classified.pixels);
         }
-        Ok(())
     }
 
     /// Whether an alert goes out as soon as it is queued.

@@ -195,7 +195,7 @@ fn stages(good: &[&str], failed: Option<&str>) -> Vec<(String, bool)> {
     all.map(|(stage, ok)| ((*stage).to_owned(), ok)).collect()
 }
 
-const LOCAL: [&str; 6] = ["config", "capture", "state", "model", "heads", "files"];
+const LOCAL: [&str; 7] = ["config", "capture", "retention", "state", "model", "heads", "files"];
 
 #[test]
 fn check_passes_every_stage_on_good_brokers() {
@@ -238,7 +238,7 @@ fn check_stops_at_the_stage_that_fails_and_says_what_to_do() {
 
     let missing = every_frame().path("no-such-ca.pem");
     let (found, said, code) = check(&tls_world(broker.url(), &missing));
-    assert_eq!(found, stages(&LOCAL[..5], Some("files")), "{said}");
+    assert_eq!(found, stages(&LOCAL[..6], Some("files")), "{said}");
     assert!(said.contains("mqtt.ca_file") && code == Some(1), "{said}");
 
     let world = every_frame().set("mqtt.url", broker.url());

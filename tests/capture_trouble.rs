@@ -120,7 +120,7 @@ fn signal(daemon: &Daemon, signal: Signal) {
 #[test]
 fn a_flood_beyond_the_kernels_queue_loses_no_frame() {
     // No pictures, so that it is the way that is tested; the bears among them are.
-    let count = flood(12_000);
+    let count = flood(50_000);
     let broker = Broker::any().unwrap();
     let subscriber = listen(broker.port());
     let world = every_frame().set("mqtt.url", broker.url());

@@ -47,6 +47,9 @@ pub struct Init {
     /// Where the trap stands, in degrees, for frames without GPS; needs a policy other than omitted
     #[arg(long, value_name = "LATITUDE,LONGITUDE", value_parser = position, allow_hyphen_values = true)]
     pub location: Option<Position>,
+    /// Delete frames so many days after they were looked at, and sooner when the card is full [default: they stay]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=3650))]
+    pub retention: Option<u64>,
     /// Configuration to write [default: that of --config, else /etc/arcticd/arcticd.toml]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,

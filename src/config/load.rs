@@ -22,8 +22,9 @@ pub const DEFAULT_PATH: &str = "/etc/arcticd/arcticd.toml";
 const LARGEST: u64 = 1 << 20;
 
 /// The keys that hold a path, or a list of them.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 14] = [
     "capture.directory",
+    "capture.retention_directory",
     "state.directory",
     "model.backbone",
     "model.head",

@@ -90,6 +90,34 @@ pub struct Capture {
     /// A frame found on start-up that is at most this many seconds old is handled as live, not as backlog (0 to 86400).
     #[schemars(range(min = 0, max = 86_400))]
     pub fresh_s: u64,
+    /// What becomes of frames that were looked at: `keep` leaves them, `delete` takes them away, `move` takes them to
+    /// `retention_directory`. Never a frame whose alert is not acknowledged, nor a file that could not be looked at.
+    pub retention: Retention,
+    /// Days that a frame stays after it was looked at (1 to 3650). The time that the trap is off counts for at most a day.
+    #[schemars(range(min = 1, max = 3_650))]
+    pub retention_days: u64,
+    /// The same for frames that alerted (1 to 3650).
+    #[schemars(range(min = 1, max = 3_650))]
+    pub retention_alert_days: u64,
+    /// Where `move` takes frames; it must exist, and must not be inside the capture directory.
+    #[schemars(length(min = 1))]
+    pub retention_directory: Option<PathBuf>,
+    /// MiB that are to stay free where frames are written, or a tenth of that file system where this is less (0 to 1048576).
+    /// With less, frames go before their days are over, the oldest first; with `keep` there is only a warning. 0: no bound.
+    #[schemars(range(min = 0, max = 1_048_576))]
+    pub min_free_mib: u64,
+}
+
+/// What becomes of frames that were looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Retention {
+    /// They stay.
+    Keep,
+    /// They go to another directory.
+    Move,
+    /// They are deleted.
+    Delete,
 }
 
 /// How new files are noticed.
@@ -113,6 +141,10 @@ pub struct State {
     /// about 0.3 KiB, and 1.5 more with its features. A forgotten frame that comes again is new.
     #[schemars(range(min = 16, max = 65_536))]
     pub max_mib: u64,
+    /// Seconds that frames which say nothing wait in memory, to be written together, which spares the flash (0 to 3600); 64 at
+    /// most. After a power cut they are looked at again. 0: each is written at once.
+    #[schemars(range(min = 0, max = 3_600))]
+    pub hold_s: u64,
 }
 
 /// Which networks look at a frame.
@@ -396,13 +428,24 @@ pub enum LogFormat {
 
 impl Default for Capture {
     fn default() -> Self {
-        Self { directory: "./captures".into(), mode: WatchMode::Auto, settle_ms: 1_500, reconcile_s: 30, fresh_s: 120 }
+        Self {
+            directory: "./captures".into(),
+            mode: WatchMode::Auto,
+            settle_ms: 1_500,
+            reconcile_s: 30,
+            fresh_s: 120,
+            retention: Retention::Keep,
+            retention_days: 30,
+            retention_alert_days: 365,
+            retention_directory: None,
+            min_free_mib: 500,
+        }
     }
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { directory: "./arcticd-state".into(), max_mib: 512 }
+        Self { directory: "./arcticd-state".into(), max_mib: 512, hold_s: 600 }
     }
 }
 

@@ -1,15 +1,21 @@
 //! What keys demand of each other, which a schema of single keys cannot say.
 
+use std::path::Path;
+
 use serde_json::Value;
 
-use super::Power;
 use super::broker::Broker;
 use super::check::Finding;
 use super::listen::Listen;
 use super::schema::lookup;
+use super::{Capture, Power};
 
 /// The keys that only a TLS connection uses.
 const TLS_FILES: [&str; 3] = ["mqtt.ca_file", "mqtt.cert_file", "mqtt.key_file"];
+
+/// The keys that say more of `capture.retention`.
+const RETENTION_KEYS: [&str; 3] =
+    ["capture.retention_days", "capture.retention_alert_days", "capture.retention_directory"];
 
 /// The keys that say more of `power.uplink = "windows"`.
 const WINDOW_KEYS: [&str; 3] = ["power.uplink_every_s", "power.uplink_for_s", "power.uplink_alerts"];
@@ -34,6 +40,19 @@ pub(super) fn contradictions(root: &Value) -> Vec<Finding> {
         if given(one) && !given(other) {
             report(one, format!("needs `{other}`: a client certificate and its key come together"));
         }
+    }
+    let text = |key: &str| lookup(root, key).and_then(Value::as_str);
+    match (text("capture.retention"), text("capture.retention_directory")) {
+        (Some("move"), None) => {
+            report("capture.retention", "is \"move\", which needs `capture.retention_directory`: where to?".into());
+        }
+        (_, Some(target)) if text("capture.directory").is_some_and(|from| Path::new(target).starts_with(from)) => {
+            report(
+                "capture.retention_directory",
+                "is inside `capture.directory`, where frames would be found again: choose a place outside".into(),
+            )
+        }
+        _ => {}
     }
     if given("mqtt.password_file") && !given("mqtt.username") {
         report("mqtt.password_file", "needs `mqtt.username`: MQTT has no password without a user".into());
@@ -80,6 +99,23 @@ pub(super) fn warnings(root: &Value) -> Vec<String> {
 
     for key in ["http.token_file", "http.names"].into_iter().filter(|key| !given("http.listen") && given(key)) {
         warnings.push(format!("`{key}` has no effect: `http.listen` is absent, so there is no page"));
+    }
+    let retention = lookup(root, "capture.retention").and_then(Value::as_str).unwrap_or("keep");
+    for key in RETENTION_KEYS.into_iter().filter(|key| given(key)) {
+        let why = match retention {
+            "keep" => "is \"keep\"",
+            "delete" if key == "capture.retention_directory" => "is not \"move\"",
+            _ => continue,
+        };
+        warnings.push(format!("`{key}` has no effect: `capture.retention` {why}"));
+    }
+    let capture = Capture::default();
+    let days = seconds("capture.retention_days", capture.retention_days);
+    let alert_days = seconds("capture.retention_alert_days", capture.retention_alert_days);
+    if retention != "keep" && alert_days < days {
+        warnings.push(format!(
+            "`capture.retention_alert_days` is {alert_days} and `capture.retention_days` {days}: frames that alerted go first"
+        ));
     }
 
     let labels: Vec<&Value> = lookup(root, "alerts.labels").and_then(Value::as_array).into_iter().flatten().collect();
@@ -171,6 +207,24 @@ mod tests {
         assert!(keys("http.listen = '0.0.0.0:8080'").is_empty());
         assert_eq!(warned("http.token_file = 't'"), 1);
         assert_eq!(warned("http.listen = '[::]:80'\nhttp.token_file = 't'"), 0);
+    }
+
+    #[test]
+    fn moving_needs_a_place_that_is_not_looked_at() {
+        assert_eq!(keys("capture.retention = 'move'"), ["capture.retention"]);
+        let inside = "capture.directory = '/c'\ncapture.retention = 'move'\ncapture.retention_directory = ";
+        assert_eq!(keys(&format!("{inside}'/c/old'")), ["capture.retention_directory"]);
+        assert_eq!(keys(&format!("{inside}'/c'")), ["capture.retention_directory"]);
+        assert!(keys(&format!("{inside}'/c2'")).is_empty());
+    }
+
+    #[test]
+    fn keys_of_a_retention_that_is_another_or_takes_alerts_first_are_warned_of() {
+        assert_eq!(warned("capture.retention_days = 5\ncapture.retention_directory = '/d'"), 2);
+        assert_eq!(warned("capture.retention = 'delete'\ncapture.retention_directory = '/d'"), 1);
+        assert_eq!(warned("capture.retention = 'delete'\ncapture.retention_days = 5"), 0);
+        assert_eq!(warned("capture.retention = 'delete'\ncapture.retention_days = 400"), 1);
+        assert_eq!(warned("capture.min_free_mib = 5"), 0, "it warns of a full card");
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct Answers {
     pub ca_file: Option<PathBuf>,
     pub policy: LocationPolicy,
     pub position: Option<Position>,
+    /// Days after which frames are deleted; none: they stay.
+    pub retention: Option<u64>,
 }
 
 /// Answers, and where the password is.
@@ -48,6 +50,7 @@ impl Answered {
             ca_file: path(&call.ca_file)?,
             policy: call.location_policy.map_or(LocationPolicy::Omitted, Into::into),
             position: call.location,
+            retention: call.retention,
         };
         Ok(Self { answers, secret: None, password_file: path(&call.password_file)? })
     }

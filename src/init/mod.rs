@@ -48,7 +48,7 @@ pub fn run(call: &Init) -> Result<ExitCode> {
     let mut answered =
         if asking { answers::asked(call, &output, &mut Terminal)? } else { answers::from_flags(call, &output)? };
     let config = answered.config(&output)?;
-    let drop_in = unit::drop_in(&answered.answers.capture)?.map(|text| (drop_in, text));
+    let drop_in = unit::drop_in(&config.capture)?.map(|text| (drop_in, text));
     if let Some((Some(path), text)) = &drop_in {
         place::prepare_drop_in(path, text, call.force)?;
     }
@@ -60,7 +60,7 @@ pub fn run(call: &Init) -> Result<ExitCode> {
     write(&output, &text, answered.secret.take(), drop_in.as_ref())?;
     let stale = drop_in.is_none() && call.drop_in.is_none() && output == Path::new(DEFAULT_PATH);
     let removed = stale && place::remove_drop_in(Path::new(unit::DROP_IN))?;
-    let remarks = account::remarks(&config, drop_in.is_some());
+    let remarks = account::remarks(&config, drop_in.is_some() && account::in_a_home(&config.capture.directory));
     warnings.iter().chain(&remarks).try_for_each(|remark| print(&format!("note: {remark}")))?;
     print(&unit::next_steps(&output, removed || matches!(drop_in, Some((Some(_), _)))))?;
     Ok(ExitCode::Ok)

@@ -34,6 +34,10 @@ pub fn configured(answers: &Answers, password_file: Option<&Path>) -> Result<Str
     let mut text = Text::new("# Written by `arcticd init`. Restart the daemon after a change.\n");
     text.set("trap", &quoted(&answers.trap))?;
     text.set("capture.directory", &path(&answers.capture)?)?;
+    if let Some(days) = answers.retention {
+        text.set("capture.retention", "\"delete\"")?;
+        text.set("capture.retention_days", &days.to_string())?;
+    }
     if let Some(url) = &answers.broker {
         text.set("mqtt.url", &quoted(url))?;
     }
@@ -112,6 +116,7 @@ mod tests {
             ca_file: Some("/etc/arcticd/ca.pem".into()),
             policy: LocationPolicy::Rounded,
             position: Some(Position { latitude: -54.0, longitude: 15.6267 }),
+            retention: Some(90),
         }
     }
 
@@ -130,6 +135,7 @@ mod tests {
         expected.mqtt.ca_file = answers.ca_file;
         expected.alerts.location_policy = answers.policy;
         expected.alerts.location = answers.position;
+        (expected.capture.retention, expected.capture.retention_days) = (config::Retention::Delete, 90);
         assert_eq!(loaded.config, expected);
     }
 
@@ -151,11 +157,13 @@ mod tests {
             ca_file: None,
             policy: LocationPolicy::Omitted,
             position: None,
+            retention: None,
             ..answers()
         };
         let text = configured(&answers, None).unwrap();
-        let Config { mqtt, alerts, .. } = config::from_text(Path::new("a.toml"), &text).unwrap().config;
+        let Config { mqtt, alerts, capture, .. } = config::from_text(Path::new("a.toml"), &text).unwrap().config;
         assert_eq!((mqtt, alerts), (Config::default().mqtt, Config::default().alerts));
+        assert_eq!(capture.retention, config::Retention::Keep);
     }
 
     #[test]

@@ -6,30 +6,49 @@ use std::path::{Component, Path};
 use anyhow::{Result, bail};
 
 use crate::account::in_a_home;
-use crate::config::DEFAULT_PATH;
+use crate::config::{Capture, DEFAULT_PATH, Retention};
 
 /// The drop-in beside the packaged unit.
 pub(super) const DROP_IN: &str = "/etc/systemd/system/arcticd.service.d/capture.conf";
 
-/// The drop-in's first line, by which it is known again.
-const HEADING: &str =
-    "# Written by `arcticd init`: the capture directory, in a home that is closed to the daemon's user.\n";
+/// The beginning of the drop-in, by which it is known again.
+const HEADING: &str = "# Written by `arcticd init`: the capture directory, ";
 
-/// The drop-in that lets the daemon reach `directory`; none where it needs none.
+/// The drop-in that lets the daemon reach the capture directory, and take frames out of it where they are not to stay; none
+/// where the unit lets it.
 ///
 /// A home is replaced by an empty one that holds this directory alone, so that the folders above it need not be open to
-/// the daemon's user; its file system is mounted first.
+/// the daemon's user; its file system is mounted first. Elsewhere a directory that is not there, as a card's, keeps no daemon
+/// from starting (`-`); it gets its rights at the next start then.
 ///
 /// # Errors
 /// The path has characters that a unit file can't say without doubt.
-pub(super) fn drop_in(directory: &Path) -> Result<Option<String>> {
-    if !in_a_home(directory) {
+pub(super) fn drop_in(capture: &Capture) -> Result<Option<String>> {
+    let leaves = capture.retention != Retention::Keep;
+    let home = in_a_home(&capture.directory);
+    if !home && !leaves {
         return Ok(None);
     }
-    let path = escaped(directory)?;
-    Ok(Some(format!(
-        "{HEADING}[Unit]\nRequiresMountsFor=\"{path}\"\n\n[Service]\nProtectHome=tmpfs\nBindReadOnlyPaths=\"{path}\"\n"
-    )))
+    let path = escaped(&capture.directory)?;
+    let mut text = HEADING.to_owned();
+    text.push_str(match (home, leaves) {
+        (true, false) => "in a home that is closed to the daemon's user.\n",
+        (true, true) => "in a home that is closed to the daemon's user, and frames are taken out of it.\n",
+        (false, _) => "frames are taken out of it.\n",
+    });
+    if home {
+        let bind = if leaves { "BindPaths" } else { "BindReadOnlyPaths" };
+        text.push_str(&format!(
+            "[Unit]\nRequiresMountsFor=\"{path}\"\n\n[Service]\nProtectHome=tmpfs\n{bind}=\"{path}\"\n"
+        ));
+    } else {
+        text.push_str(&format!("[Service]\nReadWritePaths=\"-{path}\"\n"));
+    }
+    let archive = capture.retention_directory.as_ref().filter(|_| capture.retention == Retention::Move);
+    if let Some(archive) = archive {
+        text.push_str(&format!("ReadWritePaths=\"-{}\"\n", escaped(archive)?));
+    }
+    Ok(Some(text))
 }
 
 /// Whether the drop-in at `path` is there and `init`'s own.
@@ -39,9 +58,10 @@ pub(super) fn is_own(path: &Path) -> bool {
 
 /// Whether the drop-in that is installed mounts `directory` for the daemon.
 pub(crate) fn binds(directory: &Path) -> bool {
-    let line = escaped(directory).map(|path| format!("BindReadOnlyPaths=\"{path}\""));
+    let Ok(path) = escaped(directory) else { return false };
+    let lines = [format!("BindReadOnlyPaths=\"{path}\""), format!("BindPaths=\"{path}\"")];
     let text = fs::read_to_string(DROP_IN).unwrap_or_default();
-    line.is_ok_and(|line| text.lines().any(|there| there == line))
+    text.lines().any(|there| lines.iter().any(|line| line == there))
 }
 
 /// `path` as it stands between quotes in a unit file.
@@ -77,8 +97,25 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn capture(path: &str, retention: Retention) -> Capture {
+        Capture { directory: path.into(), retention, ..Capture::default() }
+    }
+
     fn of(path: &str) -> Option<String> {
-        drop_in(Path::new(path)).unwrap()
+        drop_in(&capture(path, Retention::Keep)).unwrap()
+    }
+
+    #[test]
+    fn only_where_frames_are_to_leave_may_the_daemon_write() {
+        let deleting = |path| drop_in(&capture(path, Retention::Delete)).unwrap().unwrap();
+        assert!(deleting("/srv/captures").contains("ReadWritePaths=\"-/srv/captures\"\n"));
+        let home = deleting("/home/pi/photos");
+        assert!(home.contains("\nBindPaths=\"/home/pi/photos\"\n") && !home.contains("ReadOnly"), "{home}");
+        let archive = Some("/mnt/a b/frames".into());
+        let moving = Capture { retention_directory: archive, ..capture("/srv/c", Retention::Move) };
+        assert!(drop_in(&moving).unwrap().unwrap().contains("ReadWritePaths=\"-/mnt/a b/frames\"\n"));
+        let text = of("/home/pi/photos").unwrap();
+        assert!(!text.contains("ReadWrite") && !text.contains("\nBindPaths"), "{text}");
     }
 
     #[test]
@@ -97,7 +134,7 @@ mod tests {
     fn a_path_that_could_say_something_else_in_a_unit_file_is_refused() {
         assert!(of("/home/a/50%").unwrap().contains("/home/a/50%%\""));
         for path in ["/home/a/x:y", "/home/a/x\"y", "/home/a/x\\y", "/home/a/x\nExecStart=y", "/home/a/../x"] {
-            assert!(drop_in(Path::new(path)).is_err(), "{path:?}");
+            assert!(drop_in(&capture(path, Retention::Keep)).is_err(), "{path:?}");
         }
     }
 }

@@ -231,7 +231,8 @@ impl FeatureStore {
     pub fn queue<T: Serialize>(&mut self, messages: Vec<Queued<T>>) -> Result<(), JournalError> {
         let wrong = |source| JournalError::Database { file: self.file.clone(), source };
         let inner = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
-        let mut transaction = Transaction::new(inner, &self.file, &self.epoch, self.max_entries);
+        // No file is noted here, so no age.
+        let mut transaction = Transaction::new(inner, &self.file, &self.epoch, self.max_entries, 0);
         for Queued { id, topic, body } in messages {
             transaction.queue(&id, priority::FEATURES, &topic, body)?;
         }

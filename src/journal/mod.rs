@@ -1,14 +1,17 @@
 //! What the trap remembers: frames seen, open events, messages not yet acknowledged. One SQLite file, WAL, synced at
-//! each commit that somebody is told of, with six doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
-//! link drains), [`HeadLog`] and [`FeatureStore`] (the acceptor notes and learns), [`Events`] (the status page looks). Each has a connection of its own, so that none waits for another's lock
+//! each commit that somebody is told of, with seven doors: [`Journal`] (the pipeline writes), [`SeenFiles`] (the watcher asks), [`Outbox`] (the
+//! link drains), [`HeadLog`] and [`FeatureStore`] (the acceptor notes and learns), [`Events`] (the status page looks), [`DoneFiles`] (what may leave the card). Each has a connection of its own, so that none waits for another's lock
 //! in the program.
 
+mod age;
 mod check;
+mod done;
 mod events;
 mod features;
 mod frames;
 mod growth;
 mod head_log;
+mod held;
 mod in_work;
 mod mend;
 mod outbox;
@@ -21,9 +24,13 @@ mod transaction;
 mod upkeep_tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use age::Age;
+use held::Held;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
+pub use done::{DoneFile, DoneFiles, Unfinished};
 pub use events::Events;
 pub use features::{FeatureStore, Kept, KeptFrame, LabelledFrame, Queued, Which};
 pub use frames::SeenFiles;
@@ -33,7 +40,6 @@ pub use outbox::{Message, Outbox, Totals};
 pub use transaction::{FrameRow, Transaction};
 
 use crate::frame::ContentHash;
-use crate::watch::Stamp;
 
 /// The outbox sends the highest first and drops the lowest first.
 pub mod priority {
@@ -174,6 +180,8 @@ pub struct Journal {
     epoch: String,
     max_entries: u64,
     warning: Option<String>,
+    age: Arc<Age>,
+    held: Held,
     // Held as long as the daemon runs; the kernel lets go of it even after kill -9.
     _lock: std::fs::File,
 }
@@ -201,7 +209,8 @@ impl Journal {
             Err(std::fs::TryLockError::Error(source)) => return Err(wrong(source)),
         }
         let (db, epoch, warning) = mend::open(&file)?;
-        Ok(Self { db, file, epoch, max_entries, warning, _lock: lock })
+        let age = age::begin(&db).map_err(|source| JournalError::Database { file: file.clone(), source })?;
+        Ok(Self { db, file, epoch, max_entries, warning, age: Arc::new(age), held: Held::default(), _lock: lock })
     }
 
     /// What happened to the journal before this one.
@@ -224,7 +233,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Database`].
     pub fn seen_files(&self) -> Result<SeenFiles, JournalError> {
-        Ok(SeenFiles::new(store::open(&self.file)?))
+        Ok(SeenFiles::new(store::open(&self.file)?, self.held.names()))
     }
 
     /// The link's door.
@@ -260,25 +269,28 @@ impl Journal {
         Ok(Events::new(store::open(&self.file)?, self.file.clone()))
     }
 
+    /// The door of those who make room.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn done_files(&self) -> Result<DoneFiles, JournalError> {
+        Ok(DoneFiles::new(store::open(&self.file)?, self.file.clone(), self.age.clone()))
+    }
+
     /// What is known of a frame with this content.
     ///
     /// # Errors
     /// [`JournalError::Database`].
     pub fn known(&self, hash: &ContentHash) -> Result<Option<Known>, JournalError> {
+        if let Some(known) = self.held.known(hash) {
+            return Ok(Some(known));
+        }
         let state: Option<String> = self
             .db
             .prepare_cached("SELECT state FROM frames WHERE hash = ?1")
             .and_then(|mut query| query.query_row(params![hash.as_bytes()], |row| row.get(0)).optional())
             .map_err(|source| self.wrong(source))?;
         Ok(state.map(|state| if state == "done" { Known::Done } else { Known::Failed }))
-    }
-
-    /// Notes that the file `name` holds a frame that is known already: a copy, or a card put in again.
-    ///
-    /// # Errors
-    /// [`JournalError::Database`].
-    pub fn note_copy(&mut self, name: &str, stamp: &Stamp, hash: &ContentHash) -> Result<(), JournalError> {
-        self.lazily(|transaction| transaction.note_file(name, stamp, hash))
     }
 
     /// Runs `work` in one transaction that reaches the disk in a while, with the next one that has to be there: for what is
@@ -297,7 +309,7 @@ impl Journal {
         result
     }
 
-    /// Runs `work` in one transaction: all of it is on disk when this returns, or nothing is.
+    /// Runs `work` in one transaction: all of it is on disk when this returns, or nothing is. What waits goes with it.
     ///
     /// # Errors
     /// Those of `work`, and [`JournalError::Database`].
@@ -307,10 +319,27 @@ impl Journal {
     ) -> Result<T, JournalError> {
         let wrong = |source| JournalError::Database { file: self.file.clone(), source };
         let inner = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
-        let mut transaction = Transaction::new(inner, &self.file, &self.epoch, self.max_entries);
+        let mut transaction = Transaction::new(inner, &self.file, &self.epoch, self.max_entries, self.age.now());
+        self.held.write(&mut transaction)?;
         let result = work(&mut transaction)?;
+        let saved = self.age.save(&transaction.inner, age::EVERY).map_err(wrong)?;
         transaction.commit()?;
+        self.age.saved(saved);
+        self.held.written();
         Ok(result)
+    }
+
+    /// Writes down what waits to be written with later frames: some time, and before the end.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn settle(&mut self) -> Result<(), JournalError> {
+        let age = self.age.clone();
+        let saved = self.lazily(|transaction| {
+            age.save(&transaction.inner, age::LEAST).map_err(|source| transaction.wrong(source))
+        })?;
+        self.age.saved(saved);
+        Ok(())
     }
 
     /// Ids of the events that are open: after a restart their time begins anew.

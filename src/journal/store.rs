@@ -14,7 +14,7 @@ const FORMAT: i64 = STEPS.len() as i64;
 const MOST_FORMATS: i64 = 1000;
 
 // How a journal of one format becomes one of the next; a new journal goes through all of them. Never changed once released.
-const STEPS: [&str; 2] = [TABLES, HEADS];
+const STEPS: [&str; 3] = [TABLES, HEADS, RETENTION];
 
 // `files` is the fast path (name and stamp), `frames` the identity (content). A message stays in `messages` after its
 // acknowledgement, without its body: the ledger that shows nothing was lost.
@@ -57,6 +57,12 @@ CREATE TABLE features (
 ) STRICT;
 CREATE INDEX features_unlabelled ON features (id) WHERE truth IS NULL;
 CREATE INDEX features_labelled ON features (truth) WHERE truth IS NOT NULL;
+";
+
+// When a file was noted, on the clock of `age.rs`, and which event an alerting frame is of: how long it has to stay.
+const RETENTION: &str = "
+ALTER TABLE files ADD COLUMN noted INTEGER;
+ALTER TABLE frames ADD COLUMN event TEXT;
 ";
 
 /// Opens the journal, making its tables if it is new or of an older format; returns its epoch too.

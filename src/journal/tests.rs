@@ -2,6 +2,7 @@
 
 use super::head_log::KEPT;
 use super::*;
+use crate::watch::Stamp;
 use serde_json::json;
 
 struct World {

@@ -42,11 +42,19 @@ pub struct Transaction<'a> {
     file: &'a Path,
     epoch: &'a str,
     max_entries: u64,
+    // How old the journal is, in seconds.
+    age: u64,
 }
 
 impl<'a> Transaction<'a> {
-    pub(super) fn new(inner: rusqlite::Transaction<'a>, file: &'a Path, epoch: &'a str, max_entries: u64) -> Self {
-        Self { inner, file, epoch, max_entries }
+    pub(super) fn new(
+        inner: rusqlite::Transaction<'a>,
+        file: &'a Path,
+        epoch: &'a str,
+        max_entries: u64,
+        age: u64,
+    ) -> Self {
+        Self { inner, file, epoch, max_entries, age }
     }
 
     pub(super) fn commit(self) -> Result<(), JournalError> {
@@ -86,14 +94,31 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Remembers which content the file `name` holds.
+    /// Notes which event a frame that was put is of.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn put_in_event(&mut self, hash: &ContentHash, event: &str) -> Result<(), JournalError> {
+        self.inner
+            .prepare_cached("UPDATE frames SET event = ?2 WHERE hash = ?1")
+            .and_then(|mut update| update.execute(params![hash.as_bytes(), event]))
+            .map_err(|source| self.wrong(source))?;
+        Ok(())
+    }
+
+    /// Remembers which content the file `name` holds, and since when it does: another stamp on the same content, as a card has
+    /// that is put in again, makes it no younger.
     ///
     /// # Errors
     /// [`JournalError::Database`].
     pub fn note_file(&mut self, name: &str, stamp: &Stamp, hash: &ContentHash) -> Result<(), JournalError> {
         self.inner
             .prepare_cached(
-                "INSERT OR REPLACE INTO files (name, size, mtime, inode, device, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO files (name, size, mtime, inode, device, hash, noted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (name) DO UPDATE SET
+                     noted = iif(hash = excluded.hash, coalesce(noted, excluded.noted), excluded.noted),
+                     size = excluded.size, mtime = excluded.mtime, inode = excluded.inode, device = excluded.device,
+                     hash = excluded.hash",
             )
             .and_then(|mut insert| {
                 insert.execute(params![
@@ -102,7 +127,8 @@ impl<'a> Transaction<'a> {
                     stamp.mtime_ns,
                     stamp.inode as i64,
                     stamp.device as i64,
-                    hash.as_bytes()
+                    hash.as_bytes(),
+                    self.age as i64
                 ])
             })
             .map_err(|source| self.wrong(source))?;

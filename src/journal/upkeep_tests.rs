@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::check::{Verdict, check};
 use super::*;
+use crate::watch::Stamp;
 use serde_json::json;
 
 const PAGE: usize = 1024;

@@ -54,6 +54,17 @@ impl Pipeline {
         self.unwritable = Some(Unwritable { pause, again: Instant::now() + pause });
     }
 
+    /// Writes what has waited long enough.
+    pub(super) fn settle_the_journal(&mut self) {
+        if self.unwritable.is_some() || self.journal.settle_in().is_none_or(|left| !left.is_zero()) {
+            return;
+        }
+        if let Err(error) = self.journal.settle() {
+            tracing::error!("{error}; what it would have noted waits");
+            self.journal_failed(&error, FIRST_PAUSE);
+        }
+    }
+
     /// Now and then: it takes one question, unless something has to go.
     pub(super) fn bound_the_journal(&mut self) {
         let frames = self.status.frames();

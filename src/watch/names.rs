@@ -57,7 +57,7 @@ pub(crate) fn is_skipped_directory(name: &OsStr) -> bool {
 }
 
 /// Whether a path lies below `root` without passing through a skipped directory.
-pub(super) fn is_inside(root: &Path, path: &Path) -> bool {
+pub(crate) fn is_inside(root: &Path, path: &Path) -> bool {
     let Ok(relative) = path.strip_prefix(root) else {
         return false;
     };

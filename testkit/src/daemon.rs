@@ -49,7 +49,8 @@ pub struct World {
 }
 
 impl World {
-    /// An empty world: `captures/`, `state/` and a configuration that names them and the trap `test`.
+    /// An empty world: `captures/`, `state/` and a configuration that names them and the trap `test`. What is found of silent
+    /// frames is in the journal after a second.
     ///
     /// # Errors
     /// The temporary directory can't be made.
@@ -57,7 +58,11 @@ impl World {
         let directory = tempfile::Builder::new().prefix("arcticd-world-").tempdir()?;
         let world = Self { directory, settings: Vec::new(), env: Vec::new(), stays: false };
         std::fs::create_dir(world.captures())?;
-        Ok(world.set("trap", "test").set_path("capture.directory", "captures").set_path("state.directory", "state"))
+        Ok(world
+            .set("trap", "test")
+            .set_path("capture.directory", "captures")
+            .set_path("state.directory", "state")
+            .set_raw("state.hold_s", "1"))
     }
 
     /// Sets a configuration key, as `alerts.policy`, to a string.
