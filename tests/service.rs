@@ -15,6 +15,7 @@ use parts::{BIN, PATIENCE, bear, every_frame, listen, wait_detections, wait_heal
 use sd_notify::NotifyState;
 use testkit::broker::Broker;
 use testkit::daemon::{Daemon, World};
+use testkit::wait_until;
 
 /// In systemd's place.
 struct Systemd {
@@ -168,8 +169,10 @@ fn an_idle_daemon_pings_by_looking_at_a_picture_and_a_wedged_pipeline_does_not()
     for _ in 0..3 {
         systemd.ping(&daemon);
     }
-    let tests = daemon.log().iter().filter(|line| line.contains("self-test passed")).count();
-    assert!(tests >= 3, "no frame came, so each ping is a self-test's:\n{}", daemon.log().join("\n"));
+    // A line of the log may be read later than the ping that follows it.
+    let tests = || daemon.log().iter().filter(|line| line.contains("self-test passed")).count();
+    let each = wait_until(PATIENCE, || (tests() >= 3).then_some(()));
+    assert!(each.is_some(), "no frame came, so each ping is a self-test's:\n{}", daemon.log().join("\n"));
 
     world.drop_frame("1.jpg", &bear(1)).unwrap();
     daemon.wait_for_log("stands still here", PATIENCE).unwrap();

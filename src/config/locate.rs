@@ -31,7 +31,7 @@ impl Document {
     /// # Errors
     /// The places where `text` is not TOML, one a line. They never quote the text: it may hold a secret.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Problem>> {
-        let lines = Lines { path: path.to_path_buf(), text };
+        let lines = Lines::of(path, text);
         let (table, errors) = DeTable::parse_recoverable(text);
         let mut problems: Vec<Problem> = errors
             .iter()
@@ -79,7 +79,7 @@ impl Document {
         self.places.insert(key.to_string(), place);
     }
 
-    fn table(&mut self, table: &DeTable<'_>, path: &str, lines: &Lines<'_>) -> Value {
+    fn table(&mut self, table: &DeTable<'_>, path: &str, lines: &Lines) -> Value {
         let mut map = Map::new();
         for (name, value) in table {
             let key = join(path, name.get_ref());
@@ -91,7 +91,7 @@ impl Document {
         Value::Object(map)
     }
 
-    fn value(&mut self, value: &DeValue<'_>, key: &str, lines: &Lines<'_>) -> Option<Value> {
+    fn value(&mut self, value: &DeValue<'_>, key: &str, lines: &Lines) -> Option<Value> {
         let found = match value {
             DeValue::String(text) => Some(Value::String(text.to_string())),
             DeValue::Integer(integer) => Some(Value::Number(number(integer))),
@@ -138,19 +138,42 @@ fn finite(float: &DeFloat<'_>) -> Option<Number> {
     float.as_str().parse().ok().and_then(Number::from_f64)
 }
 
-/// Turns byte offsets into lines and columns.
-struct Lines<'t> {
+/// Turns byte offsets into lines and columns: of each key, so that the text must not be walked anew for each.
+struct Lines {
     path: PathBuf,
-    text: &'t str,
+    bytes: Vec<u8>,
+    /// Where each line begins.
+    starts: Vec<usize>,
+    /// Characters before each block.
+    blocks: Vec<usize>,
 }
 
-impl Lines<'_> {
+/// Bytes that are counted for a column at most, twice.
+const BLOCK: usize = 256;
+
+impl Lines {
+    fn of(path: &Path, text: &str) -> Self {
+        let bytes = text.as_bytes().to_vec();
+        let newlines = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+        let starts = std::iter::once(0).chain(newlines).collect();
+        let mut blocks = vec![0];
+        for block in bytes.chunks(BLOCK) {
+            blocks.push(blocks.last().copied().unwrap_or_default() + characters(block));
+        }
+        Self { path: path.to_path_buf(), bytes, starts, blocks }
+    }
+
     fn place(&self, offset: usize) -> Place {
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.matches('\n').count() + 1;
-        let column = before[start..].chars().count() + 1;
-        Place::File { path: self.path.clone(), line, column }
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let start = self.starts.get(line - 1).copied().unwrap_or_default();
+        Place::File { path: self.path.clone(), line, column: self.before(offset) - self.before(start) + 1 }
+    }
+
+    /// Characters before an offset.
+    fn before(&self, offset: usize) -> usize {
+        let offset = offset.min(self.bytes.len());
+        let rest = self.bytes.get(offset / BLOCK * BLOCK..offset).unwrap_or_default();
+        self.blocks.get(offset / BLOCK).copied().unwrap_or_default() + characters(rest)
     }
 
     fn line_of(&self, place: &Place) -> usize {
@@ -159,6 +182,11 @@ impl Lines<'_> {
             Place::Variable(_) | Place::Default => 0,
         }
     }
+}
+
+/// Those that begin in these bytes of a text.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
 }
 
 #[cfg(test)]
@@ -180,6 +208,18 @@ mod tests {
         assert_eq!(document.place("mqtt.l.a[2]"), at(5, 20));
         assert_eq!(document.place("mqtt.absent"), at(2, 2), "the table around it");
         assert_eq!(document.place("absent"), Place::Default);
+    }
+
+    /// As many keys as fit, on a line each and all on one line: with a walk over the text for each this would take hours.
+    #[test]
+    fn the_largest_file_is_read_in_one_go() {
+        let keys = |behind: &str| (0..90_000).map(|key| format!("k{key}=1{behind}")).collect::<String>();
+        let document = Document::parse(Path::new("a.toml"), &keys("\n")).unwrap();
+        assert_eq!(document.place("k89999"), at(90_000, 1));
+        let one_line = format!("'é' = {{ {} }}", keys(",").trim_end_matches(','));
+        let document = Document::parse(Path::new("a.toml"), &one_line).unwrap();
+        let column = one_line.chars().count() - "k89999=1 }".len() + 1;
+        assert_eq!(document.place("é.k89999"), at(1, column));
     }
 
     #[test]

@@ -85,9 +85,8 @@ async fn hold(stream: impl AsyncRead + AsyncWrite + Unpin, room: Arc<Room>, seat
         .max_headers(HEADERS)
         .max_buf_size(LARGEST)
         .serve_connection(TokioIo::new(Patient::new(stream, UNREAD)), answer);
-    match timeout(LIFE, connection).await {
-        Ok(Err(error)) => tracing::debug!("status page: {error}"),
-        Ok(Ok(())) | Err(_) => {}
+    if let Ok(Err(error)) = timeout(LIFE, connection).await {
+        tracing::debug!("status page: {error}");
     }
     drop(seat);
 }

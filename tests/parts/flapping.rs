@@ -1,5 +1,7 @@
 //! A mosquitto that stands still, dies, and comes back.
 
+use std::net::{Ipv4Addr, TcpListener};
+
 use testkit::broker::{Mosquitto, Options};
 use testkit::subscriber::{Subscriber, Subscription};
 
@@ -10,6 +12,13 @@ enum State {
     Up,
     Frozen,
     Dead,
+}
+
+/// A free port, and none that the system gives to outgoing connections: one of these could have it while the broker is dead.
+fn port() -> u16 {
+    let ports = std::iter::repeat_with(|| fastrand::u16(10_000..30_000)).take(100);
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    ports.into_iter().find(free).expect("a free port")
 }
 
 /// The broker, and a subscriber whose session it keeps.
@@ -23,7 +32,8 @@ pub struct Flapping {
 impl Flapping {
     pub fn start() -> Self {
         // No message waits in the broker for another: what it has acknowledged is under way to the subscriber.
-        let options = Options { extra: vec!["max_inflight_messages 0".into()], ..Options::default() };
+        let extra = vec!["max_inflight_messages 0".into()];
+        let options = Options { port: Some(port()), extra, ..Options::default() };
         let broker = Mosquitto::start(options).unwrap();
         let console = Subscription::new(broker.port(), "arcticd/test/#").persistent("console");
         Self { console: Subscriber::start(console).unwrap(), broker, is: State::Up, subscribed: 1 }

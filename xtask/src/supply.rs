@@ -213,13 +213,13 @@ fn table(counts: &[(&Linked, Count)]) -> String {
     let sum = |of: fn(&Count) -> usize| rows.iter().map(|(_, count)| of(count)).sum::<usize>();
     let without = rows.iter().filter(|(_, count)| count.weight() + count.impls == 0).count();
     let mut out = format!(
-        "\n{} crates, {without} of them without `unsafe`; {} blocks, {} functions and {} `impl`s of it in all, in {} lines of Rust. In more \
+        "\n{} crates, {without} of them without `unsafe`; {} blocks, {} functions and {} `impl`s of it in all. {} lines of Rust are others'. In more \
          than one version: {}.\n\n| crate | licence | lines | `unsafe` blocks | functions | `impl`s |\n| --- | --- | ---: | ---: | ---: | ---: |\n",
         rows.len(),
         sum(|count| count.blocks),
         sum(|count| count.functions),
         sum(|count| count.impls),
-        sum(|count| count.lines),
+        rows.iter().filter(|(part, _)| !part.own).map(|(_, count)| count.lines).sum::<usize>(),
         if twice.is_empty() { "none".to_owned() } else { twice.join(", ") },
     );
     for (part, Count { lines, blocks, functions, impls }) in rows {

@@ -131,3 +131,22 @@ impl fmt::Display for Tally {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tests_count_is_added_up_by_kind_and_a_loss_is_seen() {
+        let mut tally = Tally::default();
+        tally.take("test some_test ... tally: injected=1 expected=5 received=5 repeats=2", "slow line");
+        tally.take("tally: cycles=200 frames=9 expected=7 received=6 lost=1 longest-ms=12", "kill");
+        tally.take("tally: fault=broker-killed injected=3", "kill");
+        tally.take("no word of it", "kill");
+        tally.made("slow line");
+        tally.made("flood");
+        assert_eq!(tally.line(), "200 cycles, 5 faults, 12 expected, 11 received, 1 lost, 0 conflicting ids");
+        assert_eq!((tally.faults("broker killed"), tally.faults("never")), (3, 0));
+        assert!(!tally.is_clean());
+    }
+}

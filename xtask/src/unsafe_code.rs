@@ -92,7 +92,8 @@ fn code(source: &[u8]) -> Vec<u8> {
         } else {
             code.push(*first);
             // `br"..."` and `cr"..."` are texts, too; `for"` is none.
-            word = (first.is_ascii_alphanumeric() || *first == b'_') && (word || !matches!(first, b'b' | b'c'));
+            let letter = first.is_ascii_alphanumeric() || *first == b'_';
+            word = letter && (word || !matches!(first, b'b' | b'c'));
         }
         rest = rest.get(skipped.max(1)..).unwrap_or_default();
     }
