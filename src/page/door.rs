@@ -117,7 +117,10 @@ impl Door {
                 Some(number) => number.parse::<Ipv6Addr>().is_ok(),
                 None => host.parse::<std::net::Ipv4Addr>().is_ok(),
             };
-            !authority.as_str().contains('@') && (is_number || self.names.iter().any(|name| name == host))
+            // Nothing before it, and nothing but a port behind.
+            let rest = authority.as_str().strip_prefix(authority.host());
+            let whole = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
+            whole && (is_number || self.names.iter().any(|name| name == host))
         };
         let named = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
         named.is_some_and(|host| known(&host)) && request.uri().authority().is_none_or(known)
