@@ -76,7 +76,8 @@ impl Rig {
         let config = Config {
             trap: Some(TRAP.into()),
             capture: Capture { directory: captures.clone(), settle_ms: 500, reconcile_s: 2, ..Capture::default() },
-            state: State { directory: state.clone(), ..State::default() },
+            // The demo follows each frame in the journal.
+            state: State { directory: state.clone(), hold_s: 0, ..State::default() },
             model: Model { head: head(directory.path())?, ..Model::default() },
             alerts,
             mqtt: Mqtt { url: Some(broker.url()), ..Mqtt::default() },
