@@ -173,7 +173,7 @@ impl Pipeline {
         if !self.can_write() {
             return None;
         }
-        let settle = self.journal.settle_in().unwrap_or(Duration::MAX);
+        let settle = self.journal.settle_in(false).unwrap_or(Duration::MAX);
         let pause = self.until_next_close().min(self.watchdog.until_due()).min(settle);
         if !self.queue.wait(pause, |live, older| live + older > 0) {
             self.deferral.rest();

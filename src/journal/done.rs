@@ -51,7 +51,7 @@ impl DoneFiles {
     }
 
     /// Files on `device`, noted up to `noted`, of frames that alerted or of those that did not, the oldest first, behind
-    /// `after`; at most `limit`. Never a file that could not be looked at.
+    /// `after`; at most `limit`. Never a file that could not be looked at, nor one whose message was dropped.
     ///
     /// # Errors
     /// [`JournalError::Database`].

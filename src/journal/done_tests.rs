@@ -130,3 +130,19 @@ fn a_file_that_left_is_forgotten_its_frame_is_not_and_a_new_content_of_its_name_
     assert_eq!(names(&files, false, 10), ["1.jpg", "7.jpg"]);
     assert!(journal.known(&hash(0)).unwrap().is_some());
 }
+
+#[test]
+fn a_frame_whose_message_was_dropped_stays_also_once_that_message_is_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path(), 1).unwrap();
+    for number in [0, 1] {
+        put(&mut journal, number, true, None, DEVICE);
+        let (id, sha256) = (number.to_string(), hash(number).to_string());
+        let body = |_: &str, _| json!({ "kind": "detection", "frame": { "sha256": sha256 } });
+        journal.transaction(|transaction| transaction.queue(&id, priority::LIVE, "detection", body)).unwrap();
+    }
+    let db = Connection::open(directory.path().join("journal.sqlite")).unwrap();
+    assert_eq!(db.execute("DELETE FROM messages WHERE state = 'dropped'", []).unwrap(), 1);
+    let files = journal.done_files().unwrap();
+    assert_eq!((names(&files, true, 10), names(&files, false, 10)), (vec!["1.jpg".into()], vec![]));
+}

@@ -3,6 +3,8 @@
 //!
 //! Nobody was told of them, so a power cut costs only that they are looked at again. They are written with the next transaction
 //! of the pipeline, whatever that is for; when there are many; when the first of them has waited long enough; and at the end.
+//! Long enough is less where more frames wait to be looked at: a trap whose power is cut before that time is over, again and
+//! again, and that looks at few frames in it, would look at the same ones for ever and never get to those behind them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +16,8 @@ use crate::watch::Stamp;
 
 /// So many wait at most: after a death it is not long until they are looked at again.
 const MOST: usize = 64;
+/// So long they wait at most while there is more to look at.
+const BUSY: Duration = Duration::from_secs(30);
 
 /// What waits, and since when.
 #[derive(Debug, Default)]
@@ -141,9 +145,11 @@ impl Journal {
         self.add(Entry { hash: *hash, name: name.to_owned(), stamp: *stamp, frame: None })
     }
 
-    /// When what waits is to be written by [`Journal::settle`]; none: nothing waits.
-    pub fn settle_in(&self) -> Option<Duration> {
-        self.held.since.map(|since| self.held.longest.saturating_sub(since.elapsed()))
+    /// When what waits is to be written by [`Journal::settle`], given whether more frames wait to be looked at; none: nothing
+    /// waits.
+    pub fn settle_in(&self, busy: bool) -> Option<Duration> {
+        let longest = if busy { self.held.longest.min(BUSY) } else { self.held.longest };
+        self.held.since.map(|since| longest.saturating_sub(since.elapsed()))
     }
 
     fn add(&mut self, entry: Entry) -> Result<(), JournalError> {

@@ -44,7 +44,7 @@ fn what_waits_is_known_and_seen_as_what_is_written() {
         assert!(seen.is_seen("1.jpg", &stamp(1)) && seen.is_seen("copy.jpg", &stamp(9)));
         assert!(!seen.is_seen("1.jpg", &stamp(2)));
         journal.settle().unwrap();
-        assert_eq!(journal.settle_in(), None);
+        assert_eq!(journal.settle_in(false), None);
     }
 }
 
@@ -82,4 +82,16 @@ fn a_failed_frame_that_waits_is_not_confused_with_one_where_nothing_was_found() 
     assert_eq!(journal.known(&hash(1)).unwrap(), Some(Known::Failed));
     journal.settle().unwrap();
     assert_eq!(journal.known(&hash(1)).unwrap(), Some(Known::Failed));
+}
+
+#[test]
+fn what_waits_is_written_sooner_while_more_frames_wait_to_be_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = journal(directory.path());
+    assert_eq!(journal.settle_in(true), None);
+    put(&mut journal, 1);
+    assert!(journal.settle_in(true).unwrap() <= BUSY);
+    assert!(journal.settle_in(false).unwrap() > BUSY);
+    journal.hold_for(Duration::from_secs(1));
+    assert!(journal.settle_in(true).unwrap() <= Duration::from_secs(1));
 }

@@ -15,6 +15,9 @@ pub(super) const KEPT: i64 = 10_000;
 /// Older ones go when so many more have come.
 const FORGET_EVERY: i64 = 256;
 
+/// What `frames.alert` is of a frame that alerted and whose message was dropped: 1 for others that alerted, 0 for the rest.
+const UNTOLD: i64 = 2;
+
 /// What is remembered of a frame.
 #[derive(Debug, Clone, Default)]
 pub struct FrameRow<'a> {
@@ -251,6 +254,7 @@ impl<'a> Transaction<'a> {
                      AND priority = (SELECT min(priority) FROM messages WHERE state = 'queued')",
                 )?
                 .query_row([], |row| row.get(0))?;
+            self.keep_untold(seq)?;
             self.inner
                 .prepare_cached("UPDATE messages SET state = 'dropped', body = NULL WHERE seq = ?1")?
                 .execute([seq])?;
@@ -266,6 +270,27 @@ impl<'a> Transaction<'a> {
                     .prepare_cached("INSERT OR IGNORE INTO gaps (first, last, reason) VALUES (?1, ?1, 'outbox full')")?
                     .execute([seq])?;
             }
+        }
+        Ok(())
+    }
+
+    /// The frame that a message tells of is all that is left where that is dropped: it never leaves the card. Noted at the frame,
+    /// since the message is forgotten in time, and no salvage brings it over.
+    fn keep_untold(&self, seq: i64) -> rusqlite::Result<()> {
+        let body: Option<Vec<u8>> = self
+            .inner
+            .prepare_cached("SELECT body FROM messages WHERE seq = ?1 AND topic = 'detection'")?
+            .query_row([seq], |row| row.get(0))
+            .optional()?
+            .flatten();
+        let body = body.and_then(|body| serde_json::from_slice::<serde_json::Value>(&body).ok()).unwrap_or_default();
+        let hash = body["frame"]["sha256"].as_str().and_then(|hash| hash.parse::<ContentHash>().ok());
+        if let Some(hash) = hash
+            && body["kind"] == "detection"
+        {
+            self.inner
+                .prepare_cached("UPDATE frames SET alert = ?2 WHERE hash = ?1 AND alert = 1")?
+                .execute(params![hash.as_bytes(), UNTOLD])?;
         }
         Ok(())
     }

@@ -119,6 +119,8 @@ impl Board {
         for event in first.into_iter().chain([event("frames", &all)]) {
             let _ = sender.try_send(event);
         }
+        // Those that left are known by the next telling, which may be long off.
+        self.viewers.retain(|viewer| !viewer.is_closed());
         self.viewers.push(sender);
         self.watching.fetch_add(1, Ordering::Relaxed);
         self.came.notify_one();

@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
@@ -97,7 +97,7 @@ async fn listen(room: &Room) -> Listener {
     loop {
         let bound = match listen {
             Listen::Tcp(address) => TcpListener::bind(address).await.map(Listener::Tcp),
-            Listen::Unix(path) => bind(path).map(Listener::Unix),
+            Listen::Unix(path) => bind(path).await.map(Listener::Unix),
         };
         match bound {
             Ok(listener) => {
@@ -120,14 +120,39 @@ async fn listen(room: &Room) -> Listener {
     }
 }
 
-/// A socket for its owner and group. One that a daemon before left behind is replaced; anything else stays.
-fn bind(path: &Path) -> io::Result<UnixListener> {
+/// A socket for its owner and group. One that a daemon before left behind is replaced; anything else stays, as a socket that
+/// somebody listens on.
+async fn bind(path: &Path) -> io::Result<UnixListener> {
     match path.symlink_metadata() {
-        Ok(there) if there.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(there) if there.file_type().is_socket() => match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            _ => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens there")),
+        },
         Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket")),
         Err(_) => {}
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_socket_that_was_left_behind_is_replaced_and_one_that_is_listened_on_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("page.sock");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+            let first = bind(&path).await.unwrap();
+            assert_eq!(bind(&path).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+            UnixStream::connect(&path).await.unwrap();
+            drop(first);
+            bind(&path).await.unwrap();
+        });
+    }
 }

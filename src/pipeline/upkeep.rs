@@ -56,7 +56,8 @@ impl Pipeline {
 
     /// Writes what has waited long enough.
     pub(super) fn settle_the_journal(&mut self) {
-        if self.unwritable.is_some() || self.journal.settle_in().is_none_or(|left| !left.is_zero()) {
+        let left = self.journal.settle_in(!self.queue.is_empty());
+        if self.unwritable.is_some() || left.is_none_or(|left| !left.is_zero()) {
             return;
         }
         if let Err(error) = self.journal.settle() {

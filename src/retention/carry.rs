@@ -7,10 +7,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, mkdirat, open, openat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, mkdirat, open, openat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
-use super::leave::{below, device, hash};
+use super::leave::{below, device, hash, is_still};
 use super::room::Room;
 use crate::frame::ContentHash;
 
@@ -38,7 +38,8 @@ impl Archive {
         self.device
     }
 
-    /// Takes the file `path`, which lies in the open `folder` and is open as `content`, with this `metadata` and `hash`.
+    /// Takes the file `path`, which lies in the open `folder` and is open as `content`, with this `metadata` and `hash`. False
+    /// where another file came to its name meanwhile, which stays.
     ///
     /// # Errors
     /// Those of the system, and no room; the file is where it was then.
@@ -49,24 +50,25 @@ impl Archive {
         content: &mut File,
         metadata: &Metadata,
         hash: &ContentHash,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
         let target = self.make(path.parent().unwrap_or(Path::new(""))).map_err(|error| self.wrong(&error))?;
         if self.device == metadata.dev() && device(&target)? == self.device {
             match self.name(&target, name, hash, &|new| rename_new(folder, name, &target, new)) {
-                Ok(Named::Now) => return sync(&target),
-                Ok(Named::Before) => return unlink(folder, name),
+                Ok(Named::Now) => return sync(&target).map(|()| true),
+                Ok(Named::Before) => return unlink_same(folder, name, metadata),
                 // The same file system, mounted at another place.
                 Err(error) if error.kind() == ErrorKind::CrossesDevices => {}
                 Err(error) => return Err(error),
             }
         }
-        self.copy(&target, name, content, metadata, hash).map_err(|error| self.wrong(&error))?;
-        unlink(folder, name)
+        self.copy(folder, &target, name, content, metadata, hash).map_err(|error| self.wrong(&error))?;
+        unlink_same(folder, name, metadata)
     }
 
     fn copy(
         &self,
+        folder: &OwnedFd,
         target: &OwnedFd,
         name: &OsStr,
         content: &mut File,
@@ -86,6 +88,10 @@ impl Archive {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut copy = File::from(openat(target, &part, flags, Mode::RUSR | Mode::WUSR)?);
         let mut whole = || {
+            // One directory mounted at two places: the frame would be its own copy, and the only one.
+            if statat(folder, &part, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                return Err(io::Error::other("it is the capture directory itself, by another way: choose another"));
+            }
             content.seek(SeekFrom::Start(0))?;
             io::copy(content, &mut copy)?;
             // Some file systems have neither: the content is what counts.
@@ -197,10 +203,81 @@ fn rename_new(from: &OwnedFd, name: &OsStr, to: &OwnedFd, new: &OsStr) -> io::Re
     }
 }
 
+/// Unlinks the file that was looked at. A copy takes its time, in which the name may be given to a new frame.
+fn unlink_same(folder: &OwnedFd, name: &OsStr, metadata: &Metadata) -> io::Result<bool> {
+    let same = is_still(folder, name, metadata)?;
+    if same {
+        unlink(folder, name)?;
+    }
+    Ok(same)
+}
+
 fn unlink(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
     Ok(unlinkat(folder, name, AtFlags::empty())?)
 }
 
 fn sync(folder: &OwnedFd) -> io::Result<()> {
     Ok(rustix::fs::fsync(folder)?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    struct World {
+        capture: tempfile::TempDir,
+        archive: tempfile::TempDir,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let world = Self { capture: tempfile::tempdir().unwrap(), archive: tempfile::tempdir().unwrap() };
+            std::fs::write(world.frame(), "frame").unwrap();
+            world
+        }
+
+        fn frame(&self) -> PathBuf {
+            self.capture.path().join("a.jpg")
+        }
+
+        /// Takes the frame into `archive` as if that were on another file system, after `meanwhile`.
+        fn take(&self, archive: &Path, meanwhile: impl FnOnce()) -> io::Result<bool> {
+            let archive = Archive { device: u64::MAX, ..Archive::open(archive, 0).unwrap() };
+            let folder = open(self.capture.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+            let mut content = File::open(self.frame()).unwrap();
+            let metadata = content.metadata().unwrap();
+            meanwhile();
+            archive.take(&folder, Path::new("a.jpg"), &mut content, &metadata, &ContentHash::of(b"frame"))
+        }
+    }
+
+    #[test]
+    fn a_frame_is_copied_and_then_leaves() {
+        let world = World::new();
+        assert!(world.take(world.archive.path(), || ()).unwrap());
+        assert!(!world.frame().exists());
+        assert_eq!(std::fs::read(world.archive.path().join("a.jpg")).unwrap(), b"frame");
+    }
+
+    #[test]
+    fn a_new_frame_that_came_to_the_name_of_one_that_is_copied_stays() {
+        let world = World::new();
+        let replace = || {
+            let new = world.capture.path().join("new");
+            std::fs::write(&new, "other").unwrap();
+            std::fs::rename(new, world.frame()).unwrap();
+        };
+        assert!(!world.take(world.archive.path(), replace).unwrap());
+        assert_eq!(std::fs::read(world.frame()).unwrap(), b"other");
+    }
+
+    #[test]
+    fn an_archive_that_is_the_capture_directory_by_another_way_takes_nothing() {
+        let world = World::new();
+        let error = world.take(world.capture.path(), || ()).unwrap_err();
+        assert!(error.to_string().contains("by another way"), "{error}");
+        assert_eq!(std::fs::read(world.frame()).unwrap(), b"frame");
+        assert_eq!(std::fs::read_dir(world.capture.path()).unwrap().count(), 1, "no part of a copy is left");
+    }
 }

@@ -1,13 +1,14 @@
 //! One file: whether it is the one that was looked at, and away with it.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat, unlinkat};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::carry::Archive;
@@ -56,7 +57,7 @@ pub(super) fn leave(root: impl AsFd, device: u64, file: &DoneFile, way: &Way) ->
         }
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Left::Gone),
         // A link where the frame was.
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => return Ok(Left::Other),
+        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => return Ok(Left::Other),
         Err(error) => return Err(error),
     };
     let before = content.metadata()?;
@@ -70,19 +71,27 @@ pub(super) fn leave(root: impl AsFd, device: u64, file: &DoneFile, way: &Way) ->
         return Ok(Left::Other);
     }
     // Nothing was written while it was read, and the name is still this file's.
-    let now = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    let same = (now.st_ino, now.st_dev, now.st_size as u64) == (before.ino(), before.dev(), before.len())
-        && (now.st_mtime, now.st_ctime) == (before.mtime(), before.ctime())
-        && (now.st_mtime_nsec as i64, now.st_ctime_nsec as i64) == (before.mtime_nsec(), before.ctime_nsec());
-    if !same {
+    if !is_still(&folder, name, &before)? {
         return Ok(Left::Later);
     }
     match way.archive {
         None => unlinkat(&folder, name, AtFlags::empty())?,
-        Some(archive) => archive.take(&folder, path, &mut content, &before, &file.hash)?,
+        Some(archive) if archive.take(&folder, path, &mut content, &before, &file.hash)? => {}
+        Some(_) => return Ok(Left::Later),
     }
     let freed = if before.nlink() > 1 { 0 } else { before.len() };
     Ok(Left::Away { freed })
+}
+
+/// Whether `name` is still the file with the metadata `before`, unchanged. A name that nobody has any more is not.
+pub(super) fn is_still(folder: impl AsFd, name: &OsStr, before: &Metadata) -> io::Result<bool> {
+    let now = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(false),
+        now => now?,
+    };
+    Ok((now.st_ino, now.st_dev, now.st_size as u64) == (before.ino(), before.dev(), before.len())
+        && (now.st_mtime, now.st_ctime) == (before.mtime(), before.ctime())
+        && (now.st_mtime_nsec as i64, now.st_ctime_nsec as i64) == (before.mtime_nsec(), before.ctime_nsec()))
 }
 
 /// Whether the watch would take `path` for a frame.

@@ -112,12 +112,11 @@ impl Keeper {
 
     /// Those whose days are over, then those that make room; frames that alerted last.
     fn work(&mut self, pass: &mut Pass, now: Instant, low: bool) -> Result<Option<Stop>> {
-        let unfinished = self.files.unfinished()?;
         let age = self.files.age();
         if now >= self.next_look {
             for (alert, days) in [(false, self.rules.days), (true, self.rules.alert_days)] {
                 let Some(noted) = age.checked_sub(days * DAY_S) else { continue };
-                if let Some(stop) = self.sweep(pass, &unfinished, alert, noted, Why::Days)? {
+                if let Some(stop) = self.sweep(pass, alert, noted, Why::Days)? {
                     return Ok(Some(stop));
                 }
             }
@@ -125,7 +124,7 @@ impl Keeper {
         let same_disk = pass.archive.as_ref().is_some_and(|archive| archive.device() == pass.device);
         if low && !same_disk {
             for alert in [false, true] {
-                if let Some(stop) = self.sweep(pass, &unfinished, alert, age, Why::Room)? {
+                if let Some(stop) = self.sweep(pass, alert, age, Why::Room)? {
                     return Ok(Some(stop));
                 }
             }
@@ -136,7 +135,6 @@ impl Keeper {
     fn sweep(
         &mut self,
         pass: &mut Pass,
-        unfinished: &Unfinished,
         alert: bool,
         noted: u64,
         why: Why,
@@ -144,10 +142,12 @@ impl Keeper {
         let mut last: Option<DoneFile> = None;
         loop {
             let page = self.files.oldest(pass.device, alert, noted, last.as_ref(), PAGE)?;
+            // Behind the page: a frame that is in it is noted together with its event.
+            let unfinished = self.files.unfinished()?;
             let mut gone = Vec::new();
             let mut ended = Ok(None);
             for file in &page {
-                ended = self.one(pass, unfinished, alert, why, file, &mut gone);
+                ended = self.one(pass, &unfinished, alert, why, file, &mut gone);
                 if !matches!(ended, Ok(None)) {
                     break;
                 }
