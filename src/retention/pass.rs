@@ -132,13 +132,7 @@ impl Keeper {
         Ok(None)
     }
 
-    fn sweep(
-        &mut self,
-        pass: &mut Pass,
-        alert: bool,
-        noted: u64,
-        why: Why,
-    ) -> Result<Option<Stop>> {
+    fn sweep(&mut self, pass: &mut Pass, alert: bool, noted: u64, why: Why) -> Result<Option<Stop>> {
         let mut last: Option<DoneFile> = None;
         loop {
             let page = self.files.oldest(pass.device, alert, noted, last.as_ref(), PAGE)?;
