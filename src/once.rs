@@ -1,6 +1,7 @@
 //! `arcticd --once`: what the daemon would say of these images, without a broker or a journal.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -36,6 +37,9 @@ pub fn run(config: &Config, images: &[PathBuf], json: bool, explain: Option<&Pat
     };
     if let Some(file) = explain.filter(|file| images.iter().any(|image| same(file, image))) {
         bail!("--explain {} would write over the image", file.display());
+    }
+    if let Some(file) = explain.filter(|file| is_other(file)) {
+        bail!("--explain {} is there and no PNG: name another file, or take it away", file.display());
     }
     let mut out = terminal::out();
     let mut codes = Vec::with_capacity(images.len());
@@ -76,6 +80,13 @@ fn look(classifier: &Classifier, image: &Path) -> Result<Classified> {
     let name = image.to_string_lossy();
     let facts = FileFacts { name: &name, camera: None, modified: file.modified };
     Ok(classifier.classify(&file.bytes, &file.hash, &facts, OffsetDateTime::now_utc()).classified?)
+}
+
+/// Whether a file is there that is no picture of this kind: a photo, as a rule, named by a slip.
+fn is_other(file: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(4).read_to_end(&mut start));
+    read.is_ok() && !start.is_empty() && start != b"\x89PNG"
 }
 
 /// Paints where the label came from, and says so in a line.

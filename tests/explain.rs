@@ -107,5 +107,12 @@ fn once_paints_it_beside_what_the_network_saw_and_spares_the_photo() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("would write over the image"));
     assert_eq!(std::fs::read(&photo).unwrap(), bytes);
+    let other = folder.path().join("other.jpg");
+    std::fs::write(&other, &bytes).unwrap();
+    let refused = once(&other);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is there and no PNG"));
+    assert_eq!(std::fs::read(&other).unwrap(), bytes);
+    assert_eq!(once(&painted).status.code(), Some(0), "its own picture of before is written over");
     assert_eq!(once(&folder.path().join("missing/a.png")).status.code(), Some(1));
 }

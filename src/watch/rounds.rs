@@ -286,6 +286,7 @@ impl<S: Seen, R: Fn(Report)> Rounds<S, R> {
     /// Starts over with the directory that is there now.
     fn begin(&mut self) {
         self.caught_up = false;
+        self.memory.forget();
         self.second_looks.clear();
         self.open_events();
         self.next_scan = Instant::now();

@@ -48,6 +48,11 @@ impl Memory {
         self.known.insert(self.hasher.hash_one(path), self.hasher.hash_one(stamp));
     }
 
+    /// Forgets all: another card may have been there meanwhile, whose place in the journal was taken for this one's.
+    pub(super) fn forget(&mut self) {
+        self.known = HashMap::new();
+    }
+
     /// Forgets all when most of it is about files that are gone; what is still there is asked for again.
     pub(super) fn prune(&mut self, files: usize) {
         if self.known.len() > 2 * files {
