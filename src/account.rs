@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::config::Config;
+use crate::config::{Config, Mqtt, Retention};
 
 /// Name of the daemon's user, as packages make it.
 const DAEMON: &str = "arcticd";
@@ -44,11 +44,11 @@ impl Account {
         Some(Self { user: numbers.next()?.ok()?, group: numbers.next()?.ok()? })
     }
 
-    /// Whether this user can list `path` (a folder) or read it, as the kernel sees it, access lists included. Folders
-    /// above a path that systemd mounts for the daemon (`bound`) don't matter.
-    fn reads(self, path: &Path, bound: bool) -> bool {
+    /// Whether this user can list `path` (a folder) or read it, and change it where `writes`, as the kernel sees it, access
+    /// lists included. Folders above a path that systemd mounts for the daemon (`bound`) don't matter.
+    fn reaches(self, path: &Path, bound: bool, writes: bool) -> bool {
         let Ok(metadata) = fs::metadata(path) else { return true };
-        let wanted = if metadata.is_dir() { 0o5 } else { 0o4 };
+        let wanted = if metadata.is_dir() { 0o5 } else { 0o4 } | if writes { 0o2 } else { 0 };
         if bound {
             let mode = metadata.permissions().mode();
             let bits = match () {
@@ -60,8 +60,8 @@ impl Account {
         }
         let mut test = Command::new("/usr/bin/test");
         test.arg("-r").arg(path).stdin(Stdio::null()).uid(self.user).gid(self.group);
-        if metadata.is_dir() {
-            test.arg("-a").arg("-x").arg(path);
+        for (flag, _) in [("-x", metadata.is_dir()), ("-w", writes)].into_iter().filter(|(_, wanted)| *wanted) {
+            test.args(["-a", flag]).arg(path);
         }
         // Where it can't be tried, nothing is claimed.
         test.status().map_or(true, |status| status.success())
@@ -86,8 +86,9 @@ pub(crate) fn remarks(config: &Config, bound: bool) -> Vec<String> {
             directory.display()
         ));
     }
-    let (hidden, files): (Vec<&PathBuf>, Vec<&PathBuf>) =
-        [&config.mqtt.password_file, &config.mqtt.ca_file].into_iter().flatten().partition(|file| in_a_home(file));
+    let Mqtt { password_file, ca_file, cert_file, key_file, .. } = &config.mqtt;
+    let files = [password_file, ca_file, cert_file, key_file, &config.http.token_file];
+    let (hidden, files): (Vec<&PathBuf>, Vec<&PathBuf>) = files.into_iter().flatten().partition(|file| in_a_home(file));
     remarks.extend(hidden.into_iter().map(|file| {
         format!(
             "{} is in a home, which the systemd unit hides or may not enter: move it to /etc/arcticd, and name it there",
@@ -95,7 +96,7 @@ pub(crate) fn remarks(config: &Config, bound: bool) -> Vec<String> {
         )
     }));
     let Some(account) = Account::of_daemon() else { return remarks };
-    if !account.reads(directory, bound) {
+    if !account.reaches(directory, bound, false) {
         let way = match in_a_home(directory) && !bound {
             true => "`arcticd init` makes systemd let it through, or ",
             false => "",
@@ -104,9 +105,19 @@ pub(crate) fn remarks(config: &Config, bound: bool) -> Vec<String> {
             "the user {DAEMON} can't list {0}: {way}`chmod o+rx {0}` and the folders above it, or `setfacl -m u:{DAEMON}:rx`",
             directory.display()
         ));
+    } else if config.capture.retention != Retention::Keep {
+        let archive = config.capture.retention_directory.as_ref().map(|archive| (archive, false));
+        for (place, _) in
+            [(directory, bound)].into_iter().chain(archive).filter(|it| !account.reaches(it.0, it.1, true))
+        {
+            remarks.push(format!(
+                "the user {DAEMON} can't write in {0}, so frames stay: `setfacl -R -m u:{DAEMON}:rwx -m d:u:{DAEMON}:rwx {0}`",
+                place.display()
+            ));
+        }
     }
     for file in files {
-        if !account.reads(file, false) {
+        if !account.reaches(file, false, false) {
             remarks.push(format!("the user {DAEMON} can't read {0}: `chown {DAEMON} {0}`", file.display()));
         }
     }
@@ -128,11 +139,14 @@ mod tests {
 
     #[test]
     fn files_in_a_home_are_remarked_whoever_runs_this() {
-        let mqtt = |file: &str| crate::config::Mqtt { ca_file: Some(file.into()), ..Default::default() };
+        let mqtt = |file: &str| Mqtt { ca_file: Some(file.into()), ..Default::default() };
         let remarks = |file| remarks(&Config { mqtt: mqtt(file), ..Default::default() }, false);
         let hidden = remarks("/home/pi/ca.pem");
         assert!(hidden.iter().any(|text| text.contains("/home/pi/ca.pem is in a home")), "{hidden:?}");
         assert!(!remarks("/etc/arcticd/ca.pem").iter().any(|text| text.contains("in a home")));
+        let http = crate::config::Http { token_file: Some("/root/token".into()), ..Default::default() };
+        let remarks = super::remarks(&Config { http, ..Default::default() }, false);
+        assert!(remarks.iter().any(|text| text.contains("/root/token is in a home")), "{remarks:?}");
     }
 
     #[test]
@@ -160,6 +174,22 @@ mod tests {
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(state.path(), Some(user + 1), None).unwrap();
             assert_eq!(account(user + 1).lacks_in(state.path()), Some(journal));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_closed_to_the_user_is_not_reached_and_one_that_it_may_only_read_not_written() {
+        if !rustix::process::geteuid().is_root() {
+            return eprintln!("skipped: only root may act for another user");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let account = Account { user: 65_533, group: 65_533 };
+        for (mode, reads, writes) in [(0o700, false, false), (0o755, true, false), (0o777, true, true)] {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+            for bound in [false, true] {
+                let reaches = |writes| account.reaches(folder.path(), bound, writes);
+                assert_eq!((reaches(false), reaches(true)), (reads, writes), "{mode:o}, bound: {bound}");
+            }
         }
     }
 

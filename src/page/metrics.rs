@@ -30,6 +30,8 @@ pub(super) fn text(room: &Room, health: &Health) -> String {
     page.one("frames_failed_total", "counter", "Files that could not be classified.", counters.failed as f64);
     page.one("frames_copied_total", "counter", "Files whose content was known already.", counters.copies as f64);
     page.one("frames_alerting_total", "counter", "Frames that alerted.", counters.alerts as f64);
+    page.one("frames_moved_total", "counter", "Frames moved out of the capture directory.", counters.moved as f64);
+    page.one("frames_deleted_total", "counter", "Frames deleted from the capture directory.", counters.deleted as f64);
     let tally = lock(&room.tally).clone();
     page.family("frames_labelled_total", "counter", "Frames by their most likely label.");
     for (label, count) in &tally.labels {
@@ -64,7 +66,9 @@ pub(super) fn text(room: &Room, health: &Health) -> String {
     ] {
         page.maybe(name, help, moment.as_deref().and_then(seconds));
     }
-    page.maybe("disk_free_bytes", "Free where the journal lives.", health.disk_free_mib.map(|mib| (mib << 20) as f64));
+    let bytes = |mib: Option<u64>| mib.map(|mib| (mib << 20) as f64);
+    page.maybe("disk_free_bytes", "Free where the journal lives.", bytes(health.disk_free_mib));
+    page.maybe("capture_free_bytes", "Free where frames are written.", bytes(health.capture_free_mib));
     page.maybe("temperature_celsius", "The board's temperature.", health.temperature_c.map(f64::from));
     page.one("warnings", "gauge", "Warnings raised now; /api/health has their texts.", health.warnings.len() as f64);
     let watching = lock(&room.board).watching().load(std::sync::atomic::Ordering::Relaxed);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use spdx::{Expression, LicenseReq, Licensee, ParseMode};
 
 use crate::parts::{cargo, linked, list, text};
 use crate::root;
@@ -32,14 +33,14 @@ struct Linked {
 
 /// Checks, and with `write` writes the table anew.
 pub fn run(write: bool) -> Result<()> {
-    let rules = fs::read_to_string(root().join("deny.toml")).context("deny.toml")?;
+    let rules = fs::read_to_string(root().join("deny.toml")).context("deny.toml").and_then(|text| Rules::of(&text))?;
     let page = root().join("docs/supply.md");
     let documented = fs::read_to_string(&page).with_context(|| page.display().to_string())?;
     let metadata = ["metadata", "--locked", "--format-version", "1"];
     let (mut all, mut packages) = (BTreeSet::new(), BTreeMap::new());
-    for triple in texts(&rules, "targets") {
-        all.extend(linked(&triple)?);
-        let found: Value = serde_json::from_str(&cargo(&[&metadata[..], &["--filter-platform", &triple]].concat())?)
+    for triple in &rules.targets {
+        all.extend(linked(triple)?);
+        let found: Value = serde_json::from_str(&cargo(&[&metadata[..], &["--filter-platform", triple]].concat())?)
             .context("cargo metadata")?;
         let nodes: BTreeSet<String> = list(&found["resolve"]["nodes"]).map(|node| text(&node["id"])).collect();
         let resolved = list(&found["packages"]).filter(|package| nodes.contains(&text(&package["id"])));
@@ -47,7 +48,7 @@ pub fn run(write: bool) -> Result<()> {
     }
     let mut problems = Vec::new();
     for package in packages.values() {
-        problems.extend(licence(package, &rules).err());
+        problems.extend(rules.licence(package).err());
         problems.extend(source(package).err());
     }
     let crates: Vec<Linked> = packages
@@ -102,62 +103,48 @@ fn expression(package: &Value) -> String {
     text(&package["license"]).replace(" / ", " OR ").replace('/', " OR ")
 }
 
-/// One licence that is allowed must be among those that a crate offers, or all of those that it joins.
-fn licence(package: &Value, rules: &str) -> Result<()> {
-    if package["source"].is_null() {
-        return Ok(());
-    }
-    let (name, mut wanted) = (text(&package["name"]), expression(package));
-    if wanted.is_empty() {
-        // Named by a file alone; what the file says stands in deny.toml.
-        let clarified =
-            rules.split("[[licenses.clarify]]").skip(1).find(|part| part.contains(&format!("crate = \"{name}\"")));
-        wanted = clarified.and_then(|part| one(part, "expression")).unwrap_or_default();
-    }
-    let allowed = texts(rules, "allow");
-    let wanted = wanted.replace(" WITH ", "~").replace('(', " ( ").replace(')', " ) ");
-    let words: Vec<&str> = wanted.split_whitespace().collect();
-    let allows = |word: &str| allowed.iter().any(|licence| *licence == word.replace('~', " WITH "));
-    match any(&mut words.as_slice(), &allows) {
-        Some(true) => Ok(()),
-        _ => bail!("{name} is under `{}`, which deny.toml does not allow", expression(package)),
-    }
+/// What `deny.toml` says, as far as it is held to here.
+struct Rules {
+    targets: Vec<String>,
+    allowed: Vec<Licensee>,
+    // Licences of crates that name theirs by a file alone.
+    clarified: BTreeMap<String, String>,
 }
 
-/// `A OR B`, as far as there is no closing bracket; `None`: it is no expression.
-fn any(words: &mut &[&str], allows: &impl Fn(&str) -> bool) -> Option<bool> {
-    let mut found = every(words, allows)?;
-    while let [first, rest @ ..] = *words
-        && *first == "OR"
-    {
-        *words = rest;
-        found |= every(words, allows)?;
+impl Rules {
+    fn of(text: &str) -> Result<Self> {
+        let rules: toml::Table = text.parse().context("deny.toml")?;
+        let texts = |table: &str, key: &str| -> Vec<String> {
+            let list = rules.get(table).and_then(|table| table.get(key)).and_then(toml::Value::as_array);
+            list.into_iter().flatten().filter_map(|text| Some(text.as_str()?.to_owned())).collect()
+        };
+        let licensee = |name: String| Licensee::parse(&name).with_context(|| format!("deny.toml allows {name}"));
+        let clarified = rules.get("licenses").and_then(|table| table.get("clarify")).and_then(toml::Value::as_array);
+        let clarified = clarified.into_iter().flatten().filter_map(|entry| {
+            let of = |key: &str| Some(entry.get(key)?.as_str()?.to_owned());
+            Some((of("crate")?, of("expression")?))
+        });
+        Ok(Self {
+            targets: texts("graph", "targets"),
+            allowed: texts("licenses", "allow").into_iter().map(licensee).collect::<Result<_>>()?,
+            clarified: clarified.collect(),
+        })
     }
-    Some(found)
-}
 
-/// `A AND B`.
-fn every(words: &mut &[&str], allows: &impl Fn(&str) -> bool) -> Option<bool> {
-    let mut found = single(words, allows)?;
-    while let [first, rest @ ..] = *words
-        && *first == "AND"
-    {
-        *words = rest;
-        found &= single(words, allows)?;
+    /// One licence that is allowed must be among those that a crate offers, or all of those that it joins.
+    fn licence(&self, package: &Value) -> Result<()> {
+        if package["source"].is_null() {
+            return Ok(());
+        }
+        let name = text(&package["name"]);
+        let stated = Some(expression(package)).filter(|stated| !stated.is_empty());
+        let stated = stated.or_else(|| self.clarified.get(&name).cloned()).unwrap_or_default();
+        let wanted = Expression::parse_mode(&stated, ParseMode::LAX);
+        let wanted = wanted.map_err(|error| anyhow::anyhow!("{name}: `{stated}` is no licence: {}", error.reason))?;
+        let allows = |wanted: &LicenseReq| self.allowed.iter().any(|licence| licence.satisfies(wanted));
+        ensure!(wanted.evaluate(allows), "{name} is under `{stated}`, which deny.toml does not allow");
+        Ok(())
     }
-    Some(found)
-}
-
-fn single(words: &mut &[&str], allows: &impl Fn(&str) -> bool) -> Option<bool> {
-    let (first, rest) = words.split_first()?;
-    *words = rest;
-    if *first != "(" {
-        return Some(allows(first));
-    }
-    let found = any(words, allows)?;
-    let (closing, rest) = words.split_first()?;
-    *words = rest;
-    (*closing == ")").then_some(found)
 }
 
 /// Crates come from crates.io, or lie here.
@@ -232,19 +219,6 @@ fn table(counts: &[(&Linked, Count)]) -> String {
     out
 }
 
-/// The texts in the list `key = [...]`.
-fn texts(toml: &str, key: &str) -> Vec<String> {
-    let Some((_, rest)) = toml.split_once(&format!("\n{key} = [")) else { return Vec::new() };
-    let inside = rest.split(']').next().unwrap_or_default();
-    inside.split('"').skip(1).step_by(2).map(str::to_owned).collect()
-}
-
-/// The text at `key = "..."`.
-fn one(toml: &str, key: &str) -> Option<String> {
-    let line = toml.lines().find_map(|line| line.strip_prefix(&format!("{key} = \"")))?;
-    Some(line.trim_end_matches('"').to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,7 +229,8 @@ mod tests {
 
     #[test]
     fn a_licence_is_allowed_if_one_of_a_choice_and_all_of_a_sum_are() {
-        let rules = "\nallow = [\n  \"MIT\", \"Apache-2.0\", \"Apache-2.0 WITH LLVM-exception\", \"Unicode-3.0\",\n]\n";
+        let rules = "[licenses]\nallow = ['MIT', 'Apache-2.0', 'Apache-2.0 WITH LLVM-exception', 'Unicode-3.0']";
+        let rules = Rules::of(rules).unwrap();
         for (expression, allowed) in [
             ("MIT", true),
             ("MIT/GPL-3.0", true),
@@ -268,8 +243,14 @@ mod tests {
             ("(MIT", false),
             ("", false),
         ] {
-            assert_eq!(licence(&crate_under(expression), rules).is_ok(), allowed, "{expression}");
+            assert_eq!(rules.licence(&crate_under(expression)).is_ok(), allowed, "{expression}");
         }
+    }
+
+    #[test]
+    fn a_licence_that_is_only_a_file_is_what_was_read_in_it() {
+        let rules = "[licenses]\nallow = ['MIT']\n[[licenses.clarify]]\ncrate = 'a'\nexpression = 'MIT'\n";
+        assert!(Rules::of(rules).unwrap().licence(&crate_under("")).is_ok());
     }
 
     #[test]
