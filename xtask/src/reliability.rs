@@ -24,7 +24,7 @@ const fn fault(kind: &'static str, program: &'static str, test: &'static str) ->
 }
 
 /// Tests are named by how their names begin.
-const FAULTS: [Fault; 33] = [
+const FAULTS: [Fault; 42] = [
     fault("state disk full", "state_trouble", "frames_wait_while_the_state_disk_is_full"),
     fault("full while acknowledged", "state_trouble", "acknowledgements_that_could_not_be_noted"),
     fault("capture and state disk full", "state_trouble", "captures_and_state_on_one_full_card"),
@@ -54,6 +54,15 @@ const FAULTS: [Fault; 33] = [
     fault("odd names, links, loops", "capture_trouble", "odd_names_links_and_loops"),
     fault("flood", "capture_trouble", "a_flood_beyond_the_kernels_queue"),
     fault("backlog", "capture_trouble", "a_frame_that_has_just_arrived_overtakes"),
+    fault("card full, old frames go", "retention", "a_full_card_loses_its_oldest"),
+    fault("card full, old frames stay", "retention", "without_retention_a_full_card"),
+    fault("broker away, old frames", "retention", "no_frame_goes_whose_alert"),
+    fault("card pulled, old frames", "retention", "the_empty_place_of_a_pulled_card"),
+    fault("clock jumps, old frames", "retention", "a_clock_that_jumps_by_decades_deletes"),
+    fault("killed while moving", "retention", "a_move_that_is_killed"),
+    fault("archive missing or full", "retention", "a_frame_that_moves_takes_no_other"),
+    fault("old frame replaced", "retention", "a_file_that_is_another_one"),
+    fault("read only card", "retention", "a_card_that_is_read_only"),
     fault("frame still growing", "arriving_frames", "a_frame_copied_in_slowly"),
     fault("capture directory replaced", "arriving_frames", "a_capture_directory_that_appears_late"),
     fault("card with shifted times", "arriving_frames", "a_card_put_in_again_with_shifted"),
