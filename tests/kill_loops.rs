@@ -253,6 +253,8 @@ impl Loop {
     fn close(&mut self) -> Result<(), String> {
         self.broker.revive();
         let mut daemon = self.world.start(BIN).unwrap();
+        // With nothing left to do it would be asked to stop before it listens for that.
+        daemon.wait_for_log(" as trap ", PATIENCE).unwrap();
         let done = wait_until(PATIENCE, || {
             self.hear();
             if !self.lost().is_empty() {
