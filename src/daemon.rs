@@ -1,5 +1,7 @@
 //! The daemon: opens the journal, loads the model, and lets watch, pipeline and link run until it is told to stop.
 
+mod visible;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, mpsc};
@@ -116,6 +118,8 @@ async fn live(
     let outbox_filled = Arc::new(Notify::new());
     let acceptor = acceptor(&config, &classifier, &journal, &status, &outbox_filled, order)?;
     greet(&config, &trap, &classifier);
+    let pictures = visible::pictures(&config, &status);
+    let extras = visible::extras(&config, &trap, classifier.seat(), &pictures);
 
     let queue = Arc::new(frames::Queue::new());
     let (stop_link, link_stops) = watch::channel(false);
@@ -135,7 +139,7 @@ async fn live(
                 Some(options) => {
                     let intake = Some(Intake::new(inbox, doors, max_bytes));
                     let link = Link::new(options, topics, outbox, outbox_filled, status, health_every, intake);
-                    link.minded_by(pulse).open_in(windows).run(link_stops).await;
+                    link.minded_by(pulse).open_in(windows).with(extras).run(link_stops).await;
                     Ok(())
                 }
                 None => {
@@ -178,6 +182,7 @@ async fn live(
             .map_err(anyhow::Error::new)?
             .observed_by(observer)
             .keeping_features(config.heads.keep_features)
+            .picturing(pictures)
             .holding(config.state.hold_s)
             .bounding_journal(config.state.max_mib.saturating_mul(1 << 20))
             .watched_by(watchdog)

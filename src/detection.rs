@@ -46,7 +46,7 @@ pub struct Detection {
     pub model: ModelRef,
     /// Where, as far as the policy publishes it.
     pub location: Option<Location>,
-    /// JPEG in base64; not produced by this version.
+    /// JPEG in base64, upright, if `pictures.inline` asks for it; null in summaries.
     pub thumbnail: Option<String>,
     /// RFC 3339, the trap's clock.
     pub processed_at: String,

@@ -3,6 +3,7 @@
 //! A frame is its content: known content is noted and left alone. The frame is marked done in the same transaction that
 //! queues its message; a crash before it means the frame is looked at again, a crash after it that nothing is.
 
+mod alert;
 mod file;
 mod upkeep;
 
@@ -21,13 +22,14 @@ use crate::accept::Observation;
 use crate::classifier::{Classified, Classifier, FileFacts, Look, rfc3339};
 use crate::config::{Alerts, Power};
 use crate::detect::burst;
-use crate::detection::Detection;
 use crate::health::{Link, Status};
 use crate::journal::{FrameRow, InWork, Journal, JournalError, KeptFrame, Transaction, priority};
 use crate::page::Feed;
+use crate::pictures::Pictures;
 use crate::power::Deferral;
 use crate::service::{SELF_TEST, Watchdog, fault};
 use crate::watch::{Candidate, Queue};
+use alert::{Alert, Told, numbered};
 
 /// Topic of detections and event summaries.
 const TOPIC: &str = "detection";
@@ -45,6 +47,8 @@ pub struct Pipeline {
     observer: Box<dyn Fn(Observation) + Send>,
     // Frames whose features are kept.
     keep_features: u64,
+    // None: alerts go without.
+    pictures: Option<Pictures>,
     in_work: InWork,
     watchdog: Watchdog,
     deferral: Deferral,
@@ -87,6 +91,7 @@ impl Pipeline {
             outbox_filled,
             observer: Box::new(drop),
             keep_features: 0,
+            pictures: None,
             in_work,
             watchdog: Watchdog::off(),
             deferral: Deferral::new(&Power { defer_s: 0, ..Power::default() }),
@@ -108,6 +113,11 @@ impl Pipeline {
     pub fn keeping_features(mut self, frames: u64) -> Self {
         self.classifier.give_features(frames > 0);
         Self { keep_features: frames, ..self }
+    }
+
+    /// Makes pictures of what alerts.
+    pub fn picturing(self, pictures: Pictures) -> Self {
+        Self { pictures: Some(pictures).filter(Pictures::wanted), ..self }
     }
 
     /// Lets frames that say nothing wait so long to be written. Not where the last process died over a frame: deaths may come
@@ -268,7 +278,8 @@ impl Pipeline {
             // The note of its deaths goes with the next frame.
             return Ok(self.journal.settle()?);
         }
-        self.classifier.give_pixels(self.feed.as_ref().is_some_and(Feed::wants_pictures));
+        let shown = self.feed.as_ref().is_some_and(Feed::wants_pictures);
+        self.classifier.give_pixels(shown || self.pictures.is_some());
         let Look { classified, observation: learned } = self.classifier.classify(&file.bytes, &file.hash, &facts, now);
         self.in_work.survived();
         match classified {
@@ -327,6 +338,11 @@ impl Pipeline {
             head: Some(&detection.model.head),
             processed_at: &detection.processed_at,
         };
+        // Only what is to be in the alert itself is made before it is queued.
+        let pixels = classified.pixels.as_ref().filter(|_| verdict.alert);
+        let inline = self.pictures.as_ref().filter(|pictures| pictures.inline).zip(pixels);
+        let inline = inline.and_then(|(pictures, pixels)| pictures.of(pixels, &candidate.name));
+        let allowance = self.pictures.as_ref().map(|pictures| pictures.allowance.as_ref());
         let (alerts, most) = (&self.alerts, self.keep_features);
         let backbone = self.classifier.backbone().manifest().sha256.as_str();
         let kept = classified.features.as_ref().map(|levels| KeptFrame {
@@ -338,7 +354,7 @@ impl Pipeline {
         });
         if !verdict.alert && kept.is_none() {
             self.journal.put_silent(&file.hash, &row, &file.stamp)?;
-            self.told(candidate, classified, None);
+            self.told(candidate, classified, None, None);
             return Ok(());
         }
         let work = |transaction: &mut Transaction| {
@@ -350,18 +366,19 @@ impl Pipeline {
             if !verdict.alert {
                 return Ok(None);
             }
-            let told = alert(transaction, &classified, alerts)?;
+            let alert = Alert { classified: &classified, alerts, picture: inline.as_deref(), allowance };
+            let told = alert.queue(transaction)?;
             transaction.put_in_event(&file.hash, &told.event)?;
             Ok(Some(told))
         };
         // Each sync wears the flash, and takes longer than a small network: only an alert is worth one.
         let told = if verdict.alert { self.journal.transaction(work) } else { self.journal.lazily(work) }?;
-        self.told(candidate, classified, told);
+        self.told(candidate, classified, told, inline);
         Ok(())
     }
 
-    /// It is done: counted, logged and shown.
-    fn told(&mut self, candidate: &Candidate, classified: Classified, told: Option<Told>) {
+    /// It is done: counted, logged and shown; `picture` was made already.
+    fn told(&mut self, candidate: &Candidate, classified: Classified, told: Option<Told>, picture: Option<Vec<u8>>) {
         let Classified { detection, verdict, .. } = &classified;
         self.status.classified();
         self.status.count(|counters| {
@@ -384,11 +401,24 @@ impl Pipeline {
                 self.active.insert(told.event, Instant::now());
                 self.outbox_filled.notify_one();
                 self.status.queued();
+                if told.published {
+                    self.put_out(&classified, picture);
+                }
             }
             None => tracing::debug!(frame = candidate.name, confidence = %detection.confidence, "{}", verdict.label),
         }
         if let Some(feed) = &self.feed {
-            feed.frame(classified.detection, classified.pixels);
+            feed.frame(classified.detection, classified.pixels.filter(|_| feed.wants_pictures()));
+        }
+    }
+
+    /// Lets the link have the picture of an alert that is queued, once nothing more important waits.
+    fn put_out(&self, classified: &Classified, made: Option<Vec<u8>>) {
+        let Some((pictures, pixels)) = self.pictures.as_ref().zip(classified.pixels.as_ref()) else { return };
+        let Some(pending) = &pictures.pending else { return };
+        if let Some(jpeg) = made.or_else(|| pictures.of(pixels, &classified.detection.frame.name)) {
+            pending.put(&classified.verdict.label, jpeg);
+            self.outbox_filled.notify_one();
         }
     }
 
@@ -458,33 +488,6 @@ impl Pipeline {
 /// First sub-folder.
 pub(crate) fn camera(name: &str) -> Option<&str> {
     name.split_once('/').map(|(camera, _)| camera)
-}
-
-/// What came of an alert.
-struct Told {
-    event: String,
-    published: bool,
-}
-
-fn alert(transaction: &mut Transaction, classified: &Classified, alerts: &Alerts) -> Result<Told, JournalError> {
-    let detection = classified.detection.clone();
-    let camera = detection.camera.as_deref().unwrap_or_default();
-    let (from, to) = burst::reach(classified.at, alerts);
-    let near = transaction.events_near(camera, &detection.label, from, to)?;
-    let burst::Joined { stored, detection, publish } = burst::join(detection, classified.at, near, alerts)?;
-    transaction.put_event(&stored)?;
-    if publish {
-        let priority = if detection.replayed { priority::REPLAYED } else { priority::LIVE };
-        let id = detection.id.clone();
-        transaction.queue(&id, priority, TOPIC, |epoch, seq| numbered(detection, epoch, seq))?;
-    }
-    Ok(Told { event: stored.event.id, published: publish })
-}
-
-fn numbered(mut detection: Detection, epoch: &str, seq: u64) -> Detection {
-    detection.epoch = Some(epoch.to_owned());
-    detection.seq = Some(seq);
-    detection
 }
 
 #[cfg(test)]

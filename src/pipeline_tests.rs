@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::accept::testing::{fragile, judge, steady};
 use crate::accept::{Judge, Judges, Seat, Stage};
+use crate::detection::Detection;
 use crate::frame::testing::{jpeg, photo};
 use crate::frame::{ContentHash, Limits};
 use crate::health::Health;
@@ -118,6 +119,41 @@ fn a_frame_is_kept_under_the_head_that_decided_and_told_once_it_is_on_disk() {
     let message: Detection = serde_json::from_slice(&body).unwrap();
     assert_eq!(message.model.head, "new 1");
     assert!(message.decision.rule.ends_with("(head on trial)"), "{}", message.decision.rule);
+}
+
+fn pictures(world: &World, bytes: usize) -> Pictures {
+    Pictures {
+        bounds: crate::pictures::Bounds { side: 320, bytes },
+        inline: true,
+        pending: Some(Arc::default()),
+        allowance: Arc::new(crate::pictures::Allowance::new(0, world.status.clone())),
+    }
+}
+
+#[test]
+fn an_alert_has_its_picture_and_its_event_does_not() {
+    let mut world = World::new(steady, 0.75);
+    let pictures = pictures(&world, 16_384);
+    world.pipeline = world.pipeline.picturing(pictures.clone());
+    world.frame();
+    let text = |sql: &str| -> String { world.db().query_row(sql, [], |row| row.get(0)).unwrap() };
+    let message: Detection = serde_json::from_str(&text("SELECT CAST(body AS TEXT) FROM messages")).unwrap();
+    let (label, jpeg) = pictures.pending.unwrap().take().unwrap();
+    assert_eq!((label, message.thumbnail), ("polar_bear".to_owned(), Some(crate::pictures::in_base64(&jpeg))));
+    let best: Detection = serde_json::from_str(&text("SELECT best FROM events")).unwrap();
+    assert_eq!(best.thumbnail, None, "the summary would bring it a second time");
+}
+
+#[test]
+fn an_alert_whose_picture_can_not_be_made_goes_without() {
+    let mut world = World::new(steady, 0.75);
+    let pictures = pictures(&world, 10);
+    world.pipeline = world.pipeline.picturing(pictures.clone());
+    world.frame();
+    assert_eq!(world.rows(), [("done".to_owned(), "old 1".to_owned(), true)]);
+    let body: Vec<u8> = world.db().query_row("SELECT body FROM messages", [], |row| row.get(0)).unwrap();
+    assert_eq!(serde_json::from_slice::<Detection>(&body).unwrap().thumbnail, None);
+    assert_eq!(pictures.pending.unwrap().take(), None);
 }
 
 #[test]

@@ -20,13 +20,28 @@ pub enum ThumbnailError {
 /// # Errors
 /// [`ThumbnailError`] for an empty picture or one whose bytes do not match its sides.
 pub fn jpeg(pixels: &Pixels, most: u32, quality: u8) -> Result<Vec<u8>, ThumbnailError> {
+    encoded(&shrunk(pixels, most)?, quality)
+}
+
+/// As [`jpeg`], before it is one.
+///
+/// # Errors
+/// As [`jpeg`].
+pub fn shrunk(pixels: &Pixels, most: u32) -> Result<Pixels, ThumbnailError> {
     let longest = pixels.width.max(pixels.height).max(1);
     let side = |side: u32| match longest <= most {
         true => side,
         false => (u64::from(side) * u64::from(most) / u64::from(longest)).max(1) as u32,
     };
-    let small = resize(pixels, side(pixels.width), side(pixels.height), Filter::Triangle, Fit::Stretch)?;
-    Encoder::new(&small.rgb, small.width as usize, small.height as usize, PixelFormat::Rgb)
+    Ok(resize(pixels, side(pixels.width), side(pixels.height), Filter::Triangle, Fit::Stretch)?)
+}
+
+/// As JPEG, with nothing in it but the picture.
+///
+/// # Errors
+/// [`ThumbnailError::Encode`].
+pub fn encoded(pixels: &Pixels, quality: u8) -> Result<Vec<u8>, ThumbnailError> {
+    Encoder::new(&pixels.rgb, pixels.width as usize, pixels.height as usize, PixelFormat::Rgb)
         .quality(quality)
         .subsampling(Subsampling::S420)
         .encode()

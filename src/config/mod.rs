@@ -21,6 +21,7 @@ mod rules;
 mod schema;
 mod secret;
 mod suggest;
+mod visible;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub use load::{DEFAULT_PATH, Loaded, Source, from_text, load};
 pub use schema::{schema, schema_text};
 pub(crate) use secret::kept_from_all;
 pub use secret::{Secret, SecretError};
+pub use visible::{HomeAssistant, Pictures};
 
 /// The whole configuration of one trap.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -61,6 +63,10 @@ pub struct Config {
     pub mqtt: Mqtt,
     /// The durable queue between detection and broker.
     pub outbox: Outbox,
+    /// Pictures beside alerts.
+    pub pictures: Pictures,
+    /// Home Assistant finds the trap by itself.
+    pub homeassistant: HomeAssistant,
     /// Which pushed heads are taken, and how they are tried.
     pub heads: Heads,
     /// What waits while the board's supply is weak, and when the link to the broker is open.

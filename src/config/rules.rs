@@ -20,6 +20,12 @@ const RETENTION_KEYS: [&str; 3] =
 /// The keys that say more of `power.uplink = "windows"`.
 const WINDOW_KEYS: [&str; 3] = ["power.uplink_every_s", "power.uplink_for_s", "power.uplink_alerts"];
 
+/// The keys that say more of `homeassistant.enabled`.
+const HOME_KEYS: [&str; 2] = ["homeassistant.prefix", "homeassistant.off_delay_s"];
+
+/// The keys that say more of pictures.
+const PICTURE_KEYS: [&str; 3] = ["pictures.max_side", "pictures.max_bytes", "pictures.daily_bytes"];
+
 /// Contradictions. Looks at the raw values, so that they are reported beside wrong values and not after them.
 pub(super) fn contradictions(root: &Value) -> Vec<Finding> {
     let given = |key: &str| lookup(root, key).is_some();
@@ -97,6 +103,22 @@ pub(super) fn warnings(root: &Value) -> Vec<String> {
         warnings.push(format!("`{key}` has no effect: `power.uplink` is not \"windows\""));
     }
 
+    let is_on = |key: &str| lookup(root, key).and_then(Value::as_bool) == Some(true);
+    for key in ["homeassistant.enabled", "pictures.snapshot"] {
+        if is_on(key) && !given("mqtt.url") {
+            warnings.push(format!("`{key}` has no effect: `mqtt.url` is absent"));
+        }
+    }
+    if !is_on("homeassistant.enabled") {
+        for key in HOME_KEYS.into_iter().filter(|key| given(key)) {
+            warnings.push(format!("`{key}` has no effect: `homeassistant.enabled` is not true"));
+        }
+    }
+    if !["homeassistant.enabled", "pictures.snapshot", "pictures.inline"].into_iter().any(is_on) {
+        for key in PICTURE_KEYS.into_iter().filter(|key| given(key)) {
+            warnings.push(format!("`{key}` has no effect: neither `pictures.snapshot` nor `pictures.inline` is true"));
+        }
+    }
     for key in ["http.token_file", "http.names"].into_iter().filter(|key| !given("http.listen") && given(key)) {
         warnings.push(format!("`{key}` has no effect: `http.listen` is absent, so there is no page"));
     }
@@ -199,6 +221,20 @@ mod tests {
         let windows = "mqtt.url = 'mqtts://h'\npower.uplink = 'windows'\npower.uplink_every_s = 60";
         assert_eq!(warned(windows), 1, "a window may last five minutes by default");
         assert_eq!(warned(&format!("{windows}\npower.uplink_for_s = 30")), 0);
+    }
+
+    #[test]
+    fn pictures_and_home_assistant_without_a_broker_and_their_keys_without_them_are_warned_of() {
+        assert_eq!(warned("homeassistant.enabled = true"), 1);
+        assert_eq!(warned("pictures.snapshot = true"), 1);
+        assert_eq!(warned("homeassistant.prefix = 'ha'\nhomeassistant.off_delay_s = 60"), 2);
+        assert_eq!(warned("pictures.max_side = 160\npictures.daily_bytes = 1000"), 2);
+        let url = "mqtt.url = 'mqtts://h'";
+        assert_eq!(
+            warned(&format!("{url}\nhomeassistant = {{ enabled = true, prefix = 'ha' }}\npictures.max_side = 160")),
+            0
+        );
+        assert_eq!(warned("pictures = { inline = true, max_bytes = 4096 }"), 0, "it is in the JSON lines too");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod in_work;
 mod mend;
 mod outbox;
 mod salvage;
+mod spent;
 mod store;
 #[cfg(test)]
 mod tests;

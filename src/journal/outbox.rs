@@ -34,7 +34,7 @@ pub struct Totals {
 
 /// The link's door.
 pub struct Outbox {
-    db: Connection,
+    pub(super) db: Connection,
     file: PathBuf,
     epoch: String,
 }
@@ -142,7 +142,7 @@ impl Outbox {
         query().map_err(|source| self.wrong(source))
     }
 
-    fn wrong(&self, source: rusqlite::Error) -> JournalError {
+    pub(super) fn wrong(&self, source: rusqlite::Error) -> JournalError {
         JournalError::Database { file: self.file.clone(), source }
     }
 }

@@ -12,6 +12,8 @@ pub(super) enum Sent {
     Farewell,
     /// What became of pushed heads; only the latest matters.
     HeadState,
+    /// A picture, or what Home Assistant is told: large, and in no hurry.
+    Extra,
     /// Health and the like: nobody waits for it.
     Other,
     /// Its acknowledgement tells that the broker had nothing more to say: what it sent before came before.
@@ -65,8 +67,17 @@ impl Flight {
 
     /// Whether a message that somebody waits for is not acknowledged yet, or its acknowledgement not on disk.
     pub(super) fn owes(&self) -> bool {
-        let waited_for = |sent: &Sent| matches!(sent, Sent::Entry(_) | Sent::HeadState);
-        !self.entries.is_empty() || self.unnumbered.iter().chain(self.numbered.values()).any(waited_for)
+        let waited_for = |sent: &Sent| matches!(sent, Sent::Entry(_) | Sent::HeadState | Sent::Extra);
+        !self.entries.is_empty() || self.sent_ones().any(waited_for)
+    }
+
+    /// Whether an acknowledgement is awaited that tells of the link's health: a large message in no hurry takes its time.
+    pub(super) fn hurries(&self) -> bool {
+        self.sent_ones().any(|sent| *sent != Sent::Extra)
+    }
+
+    fn sent_ones(&self) -> impl Iterator<Item = &Sent> {
+        self.unnumbered.iter().chain(self.numbered.values())
     }
 
     /// How many acknowledgements wait to be noted.
@@ -121,6 +132,15 @@ mod tests {
         assert!(flight.holds(7));
         flight.noted(&seqs);
         assert!(!flight.holds(7));
+    }
+
+    #[test]
+    fn a_large_message_in_no_hurry_says_nothing_of_the_links_health_but_is_waited_for() {
+        let mut flight = Flight::default();
+        flight.sent(Sent::Extra);
+        assert!(flight.owes() && !flight.hurries());
+        flight.sent(Sent::Entry(7));
+        assert!(flight.hurries());
     }
 
     #[test]

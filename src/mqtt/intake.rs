@@ -24,6 +24,9 @@ pub struct Intake {
     inbox: Inbox,
     doors: Doors,
     max_set: usize,
+    // Where Home Assistant says that it has started, and whether it did.
+    births: Option<String>,
+    born: bool,
     // Filters that the acceptor ordered, and those that it ordered no more but the broker may still keep.
     wanted: BTreeSet<String>,
     unwanted: BTreeSet<String>,
@@ -63,6 +66,8 @@ impl Intake {
             inbox,
             doors,
             max_set,
+            births: None,
+            born: false,
             wanted: BTreeSet::new(),
             unwanted: BTreeSet::new(),
             state: None,
@@ -72,6 +77,16 @@ impl Intake {
         }
     }
 
+    /// Listens to this topic too: Home Assistant says there that it has started.
+    pub(super) fn hear_of_births(&mut self, topic: Option<String>) {
+        self.births = topic;
+    }
+
+    /// Whether it did since this was last asked.
+    pub(super) fn take_birth(&mut self) -> bool {
+        std::mem::take(&mut self.born)
+    }
+
     /// A new connection stands: everything is due again. Unless `hearing`, nothing is listened to on it, and the broker
     /// has forgotten this client.
     pub(super) fn begin(&mut self, hearing: bool) {
@@ -79,7 +94,8 @@ impl Intake {
         if !hearing {
             self.unwanted.clear();
         }
-        let listen = || self.doors.filters().into_iter().chain(self.wanted.iter().cloned()).collect();
+        let listen =
+            || self.doors.filters().into_iter().chain(self.births.clone()).chain(self.wanted.iter().cloned()).collect();
         self.now = Now {
             hearing,
             subscribe: if hearing { listen() } else { BTreeSet::new() },
@@ -246,6 +262,10 @@ impl Intake {
                 self.refused.remove(&filter);
             } else if self.wanted.contains(&filter) || always.contains(&filter) {
                 self.refused.insert(filter);
+            } else if self.births.as_ref() == Some(&filter) {
+                tracing::warn!(
+                    "the broker refuses the subscription to {filter}; Home Assistant's restarts are not heard of"
+                );
             }
         }
     }
@@ -260,8 +280,13 @@ impl Intake {
             return;
         }
         let Some(address) = address else {
-            // A subscription of an earlier configuration, which the broker keeps with the session.
-            tracing::debug!(topic = publish.topic, "a message that nobody asked for");
+            if self.births.as_ref() == Some(&publish.topic) {
+                // One that was kept is of some time before.
+                self.born |= !publish.retain && publish.payload.as_ref() == b"online";
+            } else {
+                // A subscription of an earlier configuration, which the broker keeps with the session.
+                tracing::debug!(topic = publish.topic, "a message that nobody asked for");
+            }
             if packet != 0 {
                 self.now.owed.give_back(packet);
             }
@@ -358,6 +383,25 @@ mod tests {
         let ours = ["features/get", "head/forget", "head/offer", "head/refit", "head/set", "label/set"];
         let ours = ours.map(|topic| format!("arcticd/north/{topic}"));
         assert_eq!(Vec::from_iter(intake.now.subscribe), [&["a".to_owned()], &ours[..]].concat());
+    }
+
+    #[test]
+    fn home_assistants_start_is_heard_once_and_its_end_is_none() {
+        let mut intake = intake();
+        intake.hear_of_births(Some("homeassistant/status".into()));
+        intake.begin(true);
+        assert!(intake.now.subscribe.contains("homeassistant/status"));
+        let mut hear = |payload: &str| {
+            intake.take(&Publish::new("homeassistant/status", QoS::AtMostOnce, payload));
+            intake.take_birth()
+        };
+        assert_eq!([hear("offline"), hear("online"), hear("offline")], [false, true, false]);
+        assert!(intake.now.owed.is_empty());
+        // A list that does not let it be heard has nothing to do with heads.
+        let mut codes = [YES; 7];
+        codes[6] = Failure;
+        answer(&mut intake, &codes);
+        assert_eq!(intake.refusal(), None);
     }
 
     #[test]

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rumqttc::{AsyncClient, ConnectionError, EventLoop, LastWill, MqttOptions, NetworkOptions, QoS};
+use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Packet, QoS};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
 
 use super::backoff::Backoff;
+use super::extras::Extras;
 use super::hearing::{Cause, Hearing};
 use super::intake::{HANDED, Intake};
 use super::session::{DRAIN, End, Session};
@@ -41,6 +42,8 @@ pub struct Link {
     pub(super) health_every: Duration,
     // None: heads can't be pushed to this trap.
     pub(super) intake: Option<Intake>,
+    // None: nothing is published beside the outbox.
+    pub(super) extras: Option<Extras>,
     hearing: Hearing,
     // None: it is always open.
     windows: Option<Windows>,
@@ -76,6 +79,7 @@ impl Link {
             status,
             health_every,
             intake,
+            extras: None,
             hearing,
             windows: None,
             window: None,
@@ -87,6 +91,15 @@ impl Link {
     #[must_use]
     pub fn minded_by(self, pulse: Arc<Pulse>) -> Self {
         Self { pulse, ..self }
+    }
+
+    /// Publishes these too, when nothing of the outbox waits.
+    #[must_use]
+    pub fn with(mut self, extras: Extras) -> Self {
+        if let Some(intake) = &mut self.intake {
+            intake.hear_of_births(extras.birth_topic());
+        }
+        Self { extras: Some(extras), ..self }
     }
 
     /// Open in windows only, if there are some.
@@ -200,7 +213,8 @@ impl Link {
         let (client, mut events) = AsyncClient::new(self.options.clone(), room);
         events.set_network_options(self.network.clone());
         self.pulse.promise(Duration::from_secs(self.network.connection_timeout()));
-        events.poll().await?;
+        let answer = events.poll().await?;
+        let session_kept = matches!(answer, Event::Incoming(Packet::ConnAck(answer)) if answer.session_present);
         let (host, port) = self.options.broker_address();
         tracing::info!("connected to {host}:{port}");
         self.status.set_link(health::Link::Up);
@@ -208,6 +222,9 @@ impl Link {
         self.status.warn("link", None);
         if let Some(intake) = &mut self.intake {
             intake.begin(hearing);
+        }
+        if let Some(extras) = &mut self.extras {
+            extras.begin(session_kept, Instant::now());
         }
         Ok((client, events))
     }

@@ -6,9 +6,11 @@
 //! [`Link`] makes one connection after another, `session` is one of them. `flight` pairs what goes out with its
 //! acknowledgements, [`Intake`] knows what to listen to, `owed` what the broker is still to be told for it. `hearing`
 //! keeps one message that breaks connections from silencing the trap. [`Windows`] says when the link is open where it is
-//! not always, `lull` when there is nothing more to say.
+//! not always, `lull` when there is nothing more to say. [`Extras`] are what goes out beside the outbox when nothing of it waits,
+//! and `retained` remembers what of that has to be taken back some day.
 
 mod backoff;
+mod extras;
 mod flight;
 mod hearing;
 mod intake;
@@ -16,10 +18,12 @@ mod link;
 mod lull;
 mod options;
 mod owed;
+mod retained;
 mod session;
 mod topics;
 mod windows;
 
+pub use extras::Extras;
 pub use intake::Intake;
 pub use link::Link;
 pub(crate) use link::explain;

@@ -1,6 +1,7 @@
 //! One living connection: drains the outbox under a window, pairs acknowledgements, passes messages and orders between
 //! broker and acceptor, and ends in peace when asked to.
 
+mod beside;
 mod window;
 
 use std::future::pending;
@@ -143,6 +144,7 @@ impl<'a> Session<'a> {
             let event = loop {
                 self.pump();
                 self.fill();
+                self.fill_up();
                 self.mind_window();
                 self.advance();
                 if self.phase == Phase::Over {
@@ -151,7 +153,7 @@ impl<'a> Session<'a> {
                 let gathering = self.flight.waiting_acknowledgements() > 0;
                 let stopping = self.phase != Phase::Running;
                 let note_in = self.unnoted.filter(|_| !stopping).map_or(ACK_GATHER, |at| until(at, NOTE_AGAIN));
-                let owed = self.flight.under_way() > 0;
+                let owed = self.flight.hurries();
                 let stalled = owed && self.progress.elapsed() >= STALLED;
                 self.link.status.set_link(if stalled { health::Link::Down } else { health::Link::Up });
                 self.link.pulse.promise(keep_alive.min(self.link.health_every));
@@ -165,6 +167,7 @@ impl<'a> Session<'a> {
                     }
                     () = at(self.deaf_until), if !stopping => self.renew(),
                     () = at(self.window_moment()), if !stopping => {}
+                    () = at(self.extra_moment()), if !stopping => {}
                     order = next_order(&mut self.link.intake) => {
                         if let Some(intake) = &mut self.link.intake {
                             intake.obey(order);
@@ -173,6 +176,7 @@ impl<'a> Session<'a> {
                     _ = health.tick(), if !stopping => {
                         self.send_health(Sent::Other);
                         self.look_after_intake();
+                        self.look_after_extras();
                     }
                     _ = stop.changed(), if !stopping => self.phase = Phase::Draining(Instant::now()),
                 }
@@ -277,6 +281,11 @@ impl<'a> Session<'a> {
         {
             self.link.status.warn("head_topics", intake.refusal());
         }
+        if self.link.intake.as_mut().is_some_and(Intake::take_birth)
+            && let Some(extras) = &mut self.link.extras
+        {
+            extras.born(Instant::now());
+        }
         match event {
             Event::Outgoing(Outgoing::Disconnect) => self.phase = Phase::Over,
             Event::Outgoing(Outgoing::Publish(packet)) if *packet != 0 => self.flight.written(*packet),
@@ -284,7 +293,16 @@ impl<'a> Session<'a> {
                 self.progress = Instant::now();
                 match (self.flight.acknowledged(ack.pkid), &mut self.link.intake) {
                     (Some(Sent::Farewell), _) => self.leave(),
-                    (Some(Sent::HeadState), Some(intake)) => intake.state_done(true),
+                    (Some(Sent::HeadState), Some(intake)) => {
+                        intake.state_done(true);
+                        // Another head may alert for other labels.
+                        self.look_after_extras();
+                    }
+                    (Some(Sent::Extra), _) => {
+                        if let Some(extras) = &mut self.link.extras {
+                            extras.done(true, self.progress);
+                        }
+                    }
                     (Some(Sent::Question), _) => self.lull.answered(),
                     _ => {}
                 }
@@ -334,9 +352,13 @@ impl<'a> Session<'a> {
     }
 
     fn send(&mut self, topic: &str, retain: bool, body: Vec<u8>, sent: Sent) -> bool {
-        match self.client.try_publish(self.link.topics.of(topic), QoS::AtLeastOnce, retain, body) {
+        self.send_to(self.link.topics.of(topic), retain, body, sent)
+    }
+
+    fn send_to(&mut self, topic: String, retain: bool, body: Vec<u8>, sent: Sent) -> bool {
+        match self.client.try_publish(&topic, QoS::AtLeastOnce, retain, body) {
             Ok(()) => {
-                if self.flight.under_way() == 0 {
+                if !self.flight.hurries() {
                     self.progress = Instant::now();
                 }
                 self.flight.sent(sent);

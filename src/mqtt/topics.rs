@@ -22,6 +22,11 @@ impl Topics {
         self.of("health")
     }
 
+    /// The latest picture of this label; retained.
+    pub fn snapshot(&self, label: &str) -> String {
+        self.of(&format!("snapshot/{label}"))
+    }
+
     /// What `arcticd check` publishes to.
     pub fn check(&self) -> String {
         self.of("check")

@@ -8,6 +8,7 @@ pub mod cuts;
 pub mod disk;
 pub mod flapping;
 pub mod heads;
+pub mod home;
 pub mod linked;
 pub mod mounts;
 pub mod trace;

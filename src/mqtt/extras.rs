@@ -1,0 +1,208 @@
+//! What is published beside the outbox, when nothing of it waits: what Home Assistant is told, the pictures of alerts, and
+//! empty messages that take both back when they are turned off. One at a time, so that at most one is in the way of an alert
+//! that comes meanwhile.
+//!
+//! All is retained, and with QoS 1: not for its delivery, a newer picture makes up for a lost one, but because without an
+//! acknowledgement nobody knows when a thin link is free again. What was under way when a connection broke is announced
+//! again, a picture is not.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::block_in_place;
+
+use super::retained::Retained;
+use super::topics::Topics;
+use crate::frame::ContentHash;
+use crate::home::Home;
+use crate::journal::{JournalError, Outbox};
+use crate::pictures::{Allowance, Pending};
+
+/// A broker may have lost what it retains and kept the session.
+const TELL_AGAIN: Duration = Duration::from_secs(86_400);
+/// A message with which so many connections in a row broke is not sent again.
+const BREAKS: u32 = 3;
+/// How often Home Assistant's starts count: whoever may publish there can't use up a link that costs.
+const BIRTHS: Duration = Duration::from_secs(60);
+/// All traps hear at once that Home Assistant has started.
+const AFTER_BIRTH: Duration = Duration::from_secs(5);
+
+/// What is published beside the outbox.
+pub struct Extras {
+    topics: Topics,
+    home: Option<Home>,
+    pictures: Option<(Arc<Pending>, Arc<Allowance>)>,
+    retained: Retained,
+    // Topics of features that are turned off.
+    clear: Vec<String>,
+    // What the broker has acknowledged, and when.
+    told: Option<(ContentHash, Instant)>,
+    tell_at: Option<Instant>,
+    born: Option<Instant>,
+    breaks: u32,
+    under_way: Option<UnderWay>,
+}
+
+#[derive(Debug)]
+enum UnderWay {
+    Clearing(String),
+    Announcement(ContentHash),
+    Picture,
+}
+
+/// One message, to be retained.
+#[derive(Debug, PartialEq)]
+pub(super) struct Extra {
+    /// The whole topic.
+    pub(super) topic: String,
+    pub(super) body: Vec<u8>,
+}
+
+impl Extras {
+    /// `state` is where is remembered what was left with the broker. None: that feature is off.
+    pub fn new(
+        state: &Path,
+        topics: Topics,
+        home: Option<Home>,
+        pictures: Option<(Arc<Pending>, Arc<Allowance>)>,
+    ) -> Self {
+        let retained = Retained::open(state);
+        let announced = home.as_ref().map(Home::topic);
+        let snapshots = topics.snapshot("");
+        let wanted =
+            |topic: &String| announced.as_ref() == Some(topic) || pictures.is_some() && topic.starts_with(&snapshots);
+        let clear = retained.topics().filter(|topic| !wanted(topic)).cloned().collect();
+        Self {
+            topics,
+            home,
+            pictures,
+            retained,
+            clear,
+            told: None,
+            tell_at: None,
+            born: None,
+            breaks: 0,
+            under_way: None,
+        }
+    }
+
+    /// Where Home Assistant says that it has started, if that is to be heard.
+    pub(super) fn birth_topic(&self) -> Option<String> {
+        self.home.as_ref().map(Home::birth_topic)
+    }
+
+    /// A new connection stands. A broker that did not keep the session has lost more.
+    pub(super) fn begin(&mut self, session_kept: bool, now: Instant) {
+        match self.under_way.take() {
+            Some(UnderWay::Clearing(topic)) => self.clear.push(topic),
+            Some(UnderWay::Announcement(_)) => {
+                self.breaks += 1;
+                if self.breaks == BREAKS {
+                    tracing::warn!(
+                        "{BREAKS} connections broke while Home Assistant was told of this trap; that is given up until it \
+                         starts anew. On a slow link raise mqtt.keep_alive_s"
+                    );
+                }
+            }
+            Some(UnderWay::Picture) | None => {}
+        }
+        let old = self.told.is_some_and(|(_, at)| now.duration_since(at) >= TELL_AGAIN);
+        if !session_kept || old {
+            self.told = None;
+        }
+        self.look_again(now);
+    }
+
+    /// Home Assistant has started: it hears from this trap again, a moment later.
+    pub(super) fn born(&mut self, now: Instant) {
+        let earliest = self.born.map_or(now, |born| now.max(born + BIRTHS));
+        if self.home.is_none() || earliest > now && self.told.is_none() {
+            return;
+        }
+        self.told = None;
+        self.breaks = 0;
+        self.born = Some(earliest);
+        self.tell_at = Some(earliest + AFTER_BIRTH.mul_f64(fastrand::f64()));
+    }
+
+    /// What Home Assistant is to be told may have changed; nothing is sent if it has not.
+    pub(super) fn look_again(&mut self, now: Instant) {
+        if self.home.is_some() {
+            self.tell_at.get_or_insert(now);
+        }
+        if let Some((_, allowance)) = &self.pictures {
+            allowance.look_at_the_day();
+        }
+    }
+
+    /// When there is something to look at, if nothing happens before.
+    pub(super) fn moment(&self) -> Option<Instant> {
+        self.tell_at.filter(|_| self.under_way.is_none())
+    }
+
+    /// The next message, if there is one and none is under way.
+    pub(super) fn next(&mut self, outbox: &mut Outbox, now: Instant) -> Result<Option<Extra>, JournalError> {
+        if self.under_way.is_some() {
+            return Ok(None);
+        }
+        if let Some(topic) = self.clear.pop() {
+            self.under_way = Some(UnderWay::Clearing(topic.clone()));
+            return Ok(Some(Extra { topic, body: Vec::new() }));
+        }
+        match self.announcement(now) {
+            Some(extra) => Ok(Some(extra)),
+            None => self.picture(outbox),
+        }
+    }
+
+    fn announcement(&mut self, now: Instant) -> Option<Extra> {
+        let home = self.home.as_ref()?;
+        self.tell_at.take_if(|at| *at <= now)?;
+        let announcement = home.announcement(self.retained.components());
+        let hash = ContentHash::of(&announcement.body);
+        if self.told.is_some_and(|(told, _)| told == hash) || self.breaks >= BREAKS {
+            return None;
+        }
+        let topic = home.topic();
+        block_in_place(|| {
+            self.retained.note(&topic);
+            self.retained.note_components(&announcement.components);
+        });
+        self.under_way = Some(UnderWay::Announcement(hash));
+        Some(Extra { topic, body: announcement.body })
+    }
+
+    fn picture(&mut self, outbox: &mut Outbox) -> Result<Option<Extra>, JournalError> {
+        let Some((pending, allowance)) = &self.pictures else { return Ok(None) };
+        let Some((label, body)) = pending.take() else { return Ok(None) };
+        if !block_in_place(|| allowance.grants(|day, most| outbox.spend(day, body.len() as u64, most)))? {
+            return Ok(None);
+        }
+        let topic = self.topics.snapshot(&label);
+        block_in_place(|| self.retained.note(&topic));
+        self.under_way = Some(UnderWay::Picture);
+        Ok(Some(Extra { topic, body }))
+    }
+
+    /// The broker has it; or (not `sent`) it could not be handed to the client, and is taken up with the next connection.
+    pub(super) fn done(&mut self, sent: bool, now: Instant) {
+        match self.under_way.take() {
+            Some(UnderWay::Clearing(topic)) if sent => {
+                let announced = topic.ends_with("/config");
+                block_in_place(|| self.retained.forget(&topic, announced && self.home.is_none()));
+            }
+            Some(UnderWay::Clearing(topic)) => self.clear.push(topic),
+            Some(UnderWay::Announcement(hash)) if sent => {
+                self.told = Some((hash, now));
+                self.breaks = 0;
+            }
+            Some(UnderWay::Announcement(_)) => self.tell_at = Some(now + AFTER_BIRTH),
+            Some(UnderWay::Picture) | None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "extras_tests.rs"]
+mod tests;

@@ -1,0 +1,65 @@
+//! What an alerting frame says, in the transaction that marks it done.
+
+use super::TOPIC;
+use crate::classifier::Classified;
+use crate::config::Alerts;
+use crate::detect::burst;
+use crate::detection::Detection;
+use crate::journal::{JournalError, Transaction, priority};
+use crate::pictures::{Allowance, in_base64};
+
+/// An alerting frame on its way to the outbox.
+pub(super) struct Alert<'a> {
+    pub(super) classified: &'a Classified,
+    pub(super) alerts: &'a Alerts,
+    /// JPEG that is to be in the message.
+    pub(super) picture: Option<&'a [u8]>,
+    pub(super) allowance: Option<&'a Allowance>,
+}
+
+/// What came of an alert.
+pub(super) struct Told {
+    pub(super) event: String,
+    pub(super) published: bool,
+}
+
+impl Alert<'_> {
+    /// Puts the frame into its event, and the message, if there is to be one, into the outbox.
+    pub(super) fn queue(&self, transaction: &mut Transaction) -> Result<Told, JournalError> {
+        let detection = self.classified.detection.clone();
+        let camera = detection.camera.as_deref().unwrap_or_default();
+        let at = self.classified.at;
+        let (from, to) = burst::reach(at, self.alerts);
+        let near = transaction.events_near(camera, &detection.label, from, to)?;
+        let burst::Joined { stored, mut detection, publish } = burst::join(detection, at, near, self.alerts)?;
+        // Without the picture: the summary does not bring it a second time.
+        transaction.put_event(&stored)?;
+        if publish {
+            detection.thumbnail = self.thumbnail(transaction);
+            let priority = if detection.replayed { priority::REPLAYED } else { priority::LIVE };
+            let id = detection.id.clone();
+            transaction.queue(&id, priority, TOPIC, |epoch, seq| numbered(detection, epoch, seq))?;
+        }
+        Ok(Told { event: stored.event.id, published: publish })
+    }
+
+    /// The picture in base64, as far as the day's bytes allow.
+    fn thumbnail(&self, transaction: &mut Transaction) -> Option<String> {
+        let text = in_base64(self.picture?);
+        let Some(allowance) = self.allowance else { return Some(text) };
+        let granted = allowance.grants(|day, most| transaction.spend(day, text.len() as u64, most));
+        // The alert is not to fail with the count.
+        let granted = granted.unwrap_or_else(|error| {
+            tracing::error!("{error}; the alert goes without its picture");
+            false
+        });
+        granted.then_some(text)
+    }
+}
+
+/// The message with its number.
+pub(super) fn numbered(mut detection: Detection, epoch: &str, seq: u64) -> Detection {
+    detection.epoch = Some(epoch.to_owned());
+    detection.seq = Some(seq);
+    detection
+}
