@@ -1,5 +1,6 @@
 //! What came of a push: exit code, and one JSON object for programs.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::deliver::Account;
@@ -8,7 +9,8 @@ use crate::accept::{Step, TrialReport};
 use crate::exit_code::ExitCode;
 
 /// The object that `--json` prints.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Outcome<'a> {
     head: HeadOutcome<'a>,
     broker: String,
@@ -25,7 +27,8 @@ pub struct Outcome<'a> {
     ok: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 struct HeadOutcome<'a> {
     id: String,
     name: &'a str,
@@ -38,7 +41,8 @@ struct HeadOutcome<'a> {
     pieces: u32,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 struct Published {
     /// Repeats included.
     messages: u64,
@@ -46,14 +50,16 @@ struct Published {
     bytes: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 struct Planned<'a> {
     topic: &'a str,
     /// Of the payload; 0 clears the topic.
     bytes: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 struct TrapOutcome<'a> {
     trap: &'a str,
     /// As on `head/state`; `unheard`, `waiting`, `refuses` (foreseen) or `refused` (unproven) where it says nothing of this
