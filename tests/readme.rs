@@ -132,7 +132,7 @@ fn every_command_of_the_readme_runs_or_is_listed_with_the_reason_why_not() {
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             ["target/release/arcticd"] => {
                 let mut daemon = reader.start(line);
-                daemon.wait_for_log("watching", PATIENCE).unwrap();
+                daemon.wait_for_log("frames from", PATIENCE).unwrap();
                 assert_eq!(daemon.terminate().unwrap(), 0);
             }
             ["mosquitto_sub", ..] if !installed("mosquitto_sub") => skip(line, "mosquitto-clients is not installed"),

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Alerts of arcticd's traps, each once, and a word when one is missing.
 
     pip install paho-mqtt
