@@ -33,6 +33,7 @@ pub use door::{Door, DoorError};
 pub use feed::Feed;
 
 use crate::accept::judges::Seat;
+use crate::classifier::guarded;
 use crate::health::Status;
 use crate::journal::{Events, Outbox};
 use crate::model::source::Origin;
@@ -116,8 +117,14 @@ pub fn start(setup: Setup) -> Result<Feed> {
 /// Puts what the pipeline finished on the board.
 async fn hang_up(room: Arc<Room>, mut heard: mpsc::Receiver<News>) {
     while let Some(news) = heard.recv().await {
-        // Outside the lock: it takes milliseconds.
-        let shown = news.shown();
+        // Outside the lock: it takes milliseconds. A frame whose picture can't be made is not shown; the next one is.
+        let shown = match guarded("picture", || news.shown()) {
+            Ok(shown) => shown,
+            Err(panic) => {
+                tracing::warn!("a frame is not on the status page: {panic}");
+                continue;
+            }
+        };
         let alerts = shown.alerts();
         lock(&room.board).add(shown);
         // What it did to its event is told with it.
