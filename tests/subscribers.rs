@@ -9,7 +9,8 @@ use std::process::Command;
 
 use parts::{BIN, PATIENCE, bear, every_frame, listen, python, skip, start_online, wait_detections, wait_health};
 use serde_json::{Value, json};
-use testkit::broker::{Mosquitto, Options};
+use testkit::broker::{Login, Mosquitto, Options};
+use testkit::certificates::Certificates;
 use testkit::daemon::Daemon;
 use testkit::subscriber::{Message, Subscriber, Subscription};
 
@@ -111,6 +112,35 @@ fn the_python_subscriber_takes_each_alert_once_and_tells_of_gaps() {
         command.arg(file("docs/subscribers/python/subscriber.py"));
         command
     });
+}
+
+#[test]
+fn the_python_subscriber_speaks_tls_and_has_a_password() {
+    let Some(python) = python("paho.mqtt") else {
+        return skip("the Python subscriber, TLS", "ARCTICD_TEST_PYTHON names no Python with paho-mqtt");
+    };
+    if no_mosquitto("the Python subscriber, TLS") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = Certificates::generate().unwrap();
+    let login = Login { user: "desk".into(), password: "seal-blubber-42".into() };
+    let options = Options { tls: Some(certificates.server(false)), login: Some(login), ..Options::default() };
+    let broker = Mosquitto::start(options).unwrap();
+    let trap = Subscription::new(broker.port(), "none").tls(certificates.ca_file()).login("desk", "seal-blubber-42");
+    let trap = Subscriber::start(trap).unwrap();
+    trap.publish("arcticd/north/availability", true, b"online").unwrap();
+    let with_password = |password: &str| {
+        let file = folder.path().join(password);
+        std::fs::write(&file, format!("{password}\n")).unwrap();
+        let mut command = Command::new(&python);
+        command.arg(self::file("docs/subscribers/python/subscriber.py")).args(["--broker", "localhost"]);
+        command.args(["--port", &broker.port().to_string(), "--username", "desk"]).arg("--password-file").arg(file);
+        command.arg("--cafile").arg(certificates.ca_file()).arg("--state").arg(folder.path().join("received.txt"));
+        Daemon::spawn(command).unwrap()
+    };
+    says(&with_password("seal-blubber-42"), "north is online");
+    says(&with_password("guess"), "the broker refuses");
 }
 
 #[test]

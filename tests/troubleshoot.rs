@@ -197,7 +197,10 @@ fn each_warning_has_a_row_and_each_row_a_warning() {
     let written: String = sources.into_iter().map(|(_, text)| text).collect();
     let written = written.replace("\\\n", "").split_whitespace().collect::<Vec<_>>().join(" ");
     for (key, words) in WARNINGS {
-        assert!(page.iter().any(|row| row == words || is_about(words, row)), "docs/troubleshoot.md has no row {words:?} for the warning {key}");
+        assert!(
+            page.iter().any(|row| row == words || is_about(words, row)),
+            "docs/troubleshoot.md has no row {words:?} for the warning {key}"
+        );
         let mut parts = words.split("...").map(str::trim).filter(|part| part.len() > 1);
         let is_said = key == "pipeline" || parts.all(|part| written.contains(part));
         assert!(is_said, "the program does not say {words:?} any more");
