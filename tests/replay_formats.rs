@@ -97,7 +97,7 @@ fn megadetectors_own_validator_finds_nothing_wrong_and_finds_what_is() {
     full_card(&world);
     assert_eq!(replay(&world, &["card", "--megadetector", "card/md.json"]).code, 3);
     let validated = |file: &Path| -> Value {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/megadetector.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/validate_megadetector.py");
         let output = Command::new(&python).arg(script).arg(file).arg(world.path("card")).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()

@@ -1,6 +1,6 @@
 """MegaDetector's own validator of its batch format on FILE.json, whose paths are below FOLDER; errors and warnings as JSON.
 
-Usage: megadetector.py FILE.json FOLDER
+Usage: validate_megadetector.py FILE.json FOLDER
 """
 
 import contextlib
