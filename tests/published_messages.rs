@@ -54,6 +54,10 @@ fn channel<'d>(document: &'d Value, topic: &str) -> (&'d str, &'d Value) {
 /// Holds a message against what the document says of its channel, and its channel's name.
 fn check<'d>(document: &'d Value, message: &Message) -> &'d str {
     let (name, channel) = channel(document, &message.topic);
+    let place = format!("#/channels/{name}");
+    let mut operations = document["operations"].as_object().unwrap().values();
+    let operation = operations.find(|it| it["channel"]["$ref"] == place.as_str()).unwrap();
+    assert_eq!(operation["bindings"]["mqtt"]["qos"], message.qos, "{name}");
     let (_, told) = channel["messages"].as_object().unwrap().iter().next().unwrap();
     let told = document.pointer(told["$ref"].as_str().unwrap().trim_start_matches('#')).unwrap();
     match told["contentType"].as_str().unwrap() {
