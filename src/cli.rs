@@ -452,9 +452,15 @@ mod tests {
             let examples = examples(&command);
             assert!(!examples.is_empty(), "{words} --help has no example: set after_help or after_long_help");
             for example in examples {
-                // What it does stands behind two spaces; an id that is cut short stands for a whole one.
+                // What it does stands behind two spaces, what a shell does with it behind > or |; an id that is cut short
+                // stands for a whole one.
                 let typed = example.strip_prefix("sudo ").unwrap_or(&example).split("  ").next().unwrap();
-                let typed = typed.split(" > ").next().unwrap().replace("5c1f0a9b...", &"5c".repeat(32));
+                let typed = typed
+                    .split(" > ")
+                    .flat_map(|part| part.split(" | "))
+                    .next()
+                    .unwrap()
+                    .replace("5c1f0a9b...", &"5c".repeat(32));
                 assert!(typed.starts_with(&words), "{words} --help shows another command: {typed}");
                 let meant = parse(&typed);
                 assert!(meant.is_ok(), "{words} --help: {typed}: {}", meant.unwrap_err());
