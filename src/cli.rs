@@ -295,6 +295,12 @@ impl TryFrom<Cli> for Invocation {
             None if !once.is_empty() => Ok(Self::Once { images: once, json, explain, config }),
             Some(Command::Check(check)) => Ok(Self::Check { config, json: json || check.json }),
             Some(Command::Eval(call)) => Ok(Self::Eval(Eval { json: json || call.json, ..call })),
+            Some(Command::Replay(call)) if call.shard.is_some() && json => {
+                mistake(ErrorKind::ArgumentConflict, "--json is for the merge of all shards")
+            }
+            Some(Command::Replay(call)) if !call.merge.is_empty() && config.is_some() => {
+                mistake(ErrorKind::ArgumentConflict, "--merge takes the rules of the shards and no --config")
+            }
             Some(Command::Replay(call)) => {
                 Ok(Self::Replay { call: Replay { json: json || call.json, ..call }, config })
             }

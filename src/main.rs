@@ -40,6 +40,7 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
         Invocation::Check { config, json } => check::run(config.as_deref(), json),
         Invocation::Train(call) => train::command::run(&call),
         Invocation::Eval(call) => evaluate::command::run(&call),
+        Invocation::Replay { call, .. } if !call.merge.is_empty() => replay::run(&Config::default(), &call),
         Invocation::Replay { call, config } => {
             with_config(config.as_deref(), |loaded| replay::run(&loaded.config, &call))
         }
