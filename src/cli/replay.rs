@@ -16,7 +16,7 @@ is needed. Thresholds, gap, policy and trap name are those of the configuration.
 
 An archive of millions of frames is divided among machines: each looks at one
 shard and writes what it saw, and a merge of all these files says what a single
-run would have said (docs/fleet.md has Slurm and Kubernetes).
+run would have said (docs/replay.md has Slurm and Kubernetes).
 
 Examples:
   arcticd replay /media/card                       what the daemon would have said
