@@ -62,8 +62,9 @@ mod tests {
         // In the first seconds they are near each other. In the steady state each comes every 45 s on the average: 22 a second.
         let busiest = |from: usize| a_second[from..].iter().max().copied().unwrap_or_default();
         assert!(busiest(0) <= 2 * TRAPS, "{}", busiest(0));
-        assert!(busiest(16) <= TRAPS / 10, "{}", busiest(16));
-        assert!(busiest(120) <= TRAPS / 20, "{}", busiest(120));
+        assert!(busiest(16) <= TRAPS / 4, "{}", busiest(16));
+        assert!(busiest(32) <= TRAPS / 8, "{}", busiest(32));
+        assert!(busiest(120) <= TRAPS / 14, "{}", busiest(120));
         assert!(a_second[120..].iter().sum::<usize>() / 480 <= TRAPS / 40);
     }
 
