@@ -6,6 +6,7 @@
 mod ask;
 mod backbone;
 mod eval;
+mod fleet;
 mod head;
 mod init;
 mod push;
@@ -22,6 +23,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 pub use clap_complete::Shell;
 pub use eval::Eval;
+pub use fleet::Fleet;
 pub use head::{Head, HeadCommand, Inspect, NewKey, Pack, Sign};
 pub use init::{Init, Policy, position};
 pub use push::{BrokerFlags, Clear, Push, Targets, Until};
@@ -47,6 +49,7 @@ Examples:
   arcticd train photos/ -o my.head      make a head of folders of photos
   arcticd eval photos/ --head my.head   measure it
   arcticd head push my.head --group coast --broker mqtts://broker.example
+  arcticd fleet --config push.toml      see how all traps stand, from the broker
   arcticd backbone bench                time the built-in network on this device
 
 Configuration:
@@ -124,6 +127,8 @@ enum Command {
     /// Make keys, sign and inspect heads, take over heads trained elsewhere, push heads to traps
     #[command(subcommand)]
     Head(Head),
+    /// Print a table of all traps, from what the broker knows of them
+    Fleet(Fleet),
     /// Look into a backbone, time it, or make it smaller and faster
     #[command(subcommand)]
     Backbone(BackboneCommand),
@@ -272,6 +277,13 @@ pub enum Invocation {
         /// The file after `--config`.
         config: Option<PathBuf>,
     },
+    /// Say how all traps stand.
+    Fleet {
+        /// How, and which broker.
+        call: Box<Fleet>,
+        /// The file after `--config`.
+        config: Option<PathBuf>,
+    },
     /// Work on a backbone at a desk.
     Backbone(BackboneCommand),
     /// Print a completion script.
@@ -305,12 +317,21 @@ impl TryFrom<Cli> for Invocation {
             None if !once.is_empty() => Ok(Self::Once { images: once, json, explain, config }),
             Some(Command::Check(check)) => Ok(Self::Check { config, json: json || check.json }),
             Some(Command::Eval(call)) => Ok(Self::Eval(Eval { json: json || call.json, ..call })),
+            Some(Command::Replay(call)) if call.shard.is_some() && json => {
+                mistake(ErrorKind::ArgumentConflict, "--json is for the merge of all shards")
+            }
+            Some(Command::Replay(call)) if !call.merge.is_empty() && config.is_some() => {
+                mistake(ErrorKind::ArgumentConflict, "--merge takes the rules of the shards and no --config")
+            }
             Some(Command::Replay(call)) => {
                 Ok(Self::Replay { call: Replay { json: json || call.json, ..call }, config })
             }
             Some(Command::Head(Head::List { json: own })) => Ok(Self::HeadList { json: json || own, config }),
             Some(Command::Head(Head::Push(call))) => {
                 Ok(Self::Push { call: Box::new(Push { json: json || call.json, ..*call }), config })
+            }
+            Some(Command::Fleet(call)) => {
+                Ok(Self::Fleet { call: Box::new(Fleet { json: json || call.json, ..call }), config })
             }
             _ if json => mistake(ErrorKind::MissingRequiredArgument, "--json goes with --once or with check"),
             Some(Command::Init(call)) => {

@@ -155,6 +155,7 @@ fn all_that_is_said_is_in_the_document_and_as_its_schemas_say() {
             let words = ["head", "push", file.to_str().unwrap(), "--trap", "test", "--broker", &url, "--dry-run"];
             printed(&world, &words).into_iter().map(|line| ("head-push", line))
         })
+        .chain(printed(&world, &["fleet", "--broker", &broker.url()]).into_iter().map(|line| ("fleet", line)))
     {
         assert_eq!(faults(&schema(kind), &line), Vec::<String>::new(), "{kind}: {line:#}");
     }

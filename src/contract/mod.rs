@@ -16,6 +16,7 @@ use crate::accept::envelope::{Asking, Offering};
 use crate::accept::{Exported, Report};
 use crate::check::Verdict;
 use crate::detection::Detection;
+use crate::fleet::Row;
 use crate::health::Health;
 use crate::push::Outcome;
 
@@ -58,7 +59,7 @@ fn written<T: JsonSchema>(settings: SchemaSettings) -> Value {
 }
 
 /// All kinds of JSON that are published or printed.
-pub const KINDS: [Kind; 10] = [
+pub const KINDS: [Kind; 11] = [
     Kind {
         name: "detection",
         title: "arcticd detection",
@@ -118,6 +119,12 @@ pub const KINDS: [Kind; 10] = [
         title: "arcticd head push",
         about: "What `arcticd head push --json` prints when it ends.",
         make: written::<Outcome<'static>>,
+    },
+    Kind {
+        name: "fleet",
+        title: "arcticd fleet",
+        about: "A line of `arcticd fleet --json`: a trap, as the broker knows it.",
+        make: written::<Row<'static>>,
     },
 ];
 

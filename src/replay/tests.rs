@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::card::Card;
 use super::events::{self, Events};
-use super::look;
+use super::look::{self, Looked};
 use super::record::{Common, Record};
 use crate::classifier::{Classified, Classifier};
 use crate::config::{Alerts, LocationPolicy};
@@ -68,7 +68,8 @@ fn pack(frames: &[(&str, i64, &str, f32, bool)]) -> (Common, Vec<Record>) {
     let mut common = Common::default();
     let records = frames.iter().map(|(name, at, label, confidence, alert)| {
         let hash = ContentHash::of(name.as_bytes());
-        common.pack(classified(name, DAY + at, label, *confidence, *alert), hash, Format::Jpeg)
+        let classified = classified(name, DAY + at, label, *confidence, *alert);
+        common.pack(classified.detection, classified.at, hash, Format::Jpeg)
     });
     let records = records.collect();
     (common, records)
@@ -83,7 +84,8 @@ fn told(frames: &[(&str, i64, &str, f32, bool)]) -> (Vec<Detection>, Events) {
         Ok(())
     };
     let background = ["other".to_owned()];
-    let events = events::group(&records, &common, &Alerts::default(), "trap", &background, &mut say).unwrap();
+    let now = OffsetDateTime::UNIX_EPOCH;
+    let events = events::group(&records, &common, &Alerts::default(), "trap", &background, now, &mut say).unwrap();
     (said, events)
 }
 
@@ -103,7 +105,7 @@ fn a_packed_frame_unpacks_to_the_very_message_but_replayed() {
     for frame in frames {
         let hash = frame.detection.frame.sha256.parse().unwrap();
         let expected = Detection { replayed: true, ..frame.detection.clone() };
-        let record = common.pack(frame, hash, Format::Png);
+        let record = common.pack(frame.detection, frame.at, hash, Format::Png);
         assert_eq!(common.unpack(&record), Some(expected));
     }
     assert!(size_of::<Record>() <= 240, "{} bytes a frame", size_of::<Record>());
@@ -160,7 +162,8 @@ fn a_quiet_label_is_grouped_without_a_word() {
 fn a_reader_that_is_gone_ends_the_telling() {
     let (common, records) = pack(&[("a", 0, "polar_bear", 0.9, true)]);
     let mut gone = |_| anyhow::bail!("gone");
-    assert!(events::group(&records, &common, &Alerts::default(), "trap", &[], &mut gone).is_err());
+    let now = OffsetDateTime::UNIX_EPOCH;
+    assert!(events::group(&records, &common, &Alerts::default(), "trap", &[], now, &mut gone).is_err());
 }
 
 #[test]
@@ -172,13 +175,15 @@ fn a_stop_leaves_the_rest_of_the_card_unread_and_says_so() {
     let model = Model::builtin().unwrap();
     let classifier = Classifier::new(model, "trap".into(), &Alerts::default(), Limits::default()).unwrap();
     let look = |stop: bool| {
-        let card = Card::find(folder.path()).unwrap();
-        look::at(&classifier, folder.path(), card, 2, &AtomicBool::new(stop), &Progress::silent())
+        let files: Vec<_> = Card::find(folder.path()).unwrap().frames.into_iter().enumerate().collect();
+        let mut looked = Looked::default();
+        let mut take = |_, seen| looked.take(seen);
+        let (stop, silent) = (AtomicBool::new(stop), Progress::silent());
+        let interrupted = look::at(&classifier, folder.path(), &files, 2, &stop, &silent, &mut take).unwrap();
+        (interrupted, looked.failures.len(), looked.copies.len())
     };
-    let stopped = look(true);
-    assert!(stopped.interrupted && stopped.files == 0);
-    let whole = look(false);
-    assert_eq!((whole.interrupted, whole.files, whole.failures.len(), whole.copies.len()), (false, 2, 1, 1));
+    assert_eq!(look(true), (true, 0, 0));
+    assert_eq!(look(false), (false, 1, 1));
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod heads;
 pub mod home;
 pub mod linked;
 pub mod mounts;
+pub mod relay;
 pub mod trace;
 pub mod wire;
 pub mod witness;
