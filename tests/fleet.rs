@@ -93,7 +93,7 @@ fn the_table_tells_how_real_traps_stand_and_none_of_them_notices() {
     assert_eq!((text.code, text.err.as_str()), (0, ""), "{}", text.out);
     let lines: Vec<Vec<&str>> = text.out.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines.len(), 5, "{}", text.out);
-    assert_eq!(lines[0], ["TRAP", "STATE", "SEEN", "FRAME", "BACKLOG", "OUTBOX", "HEAD", "SEQUENCE", "REMARKS"]);
+    assert_eq!(lines[0], ["TRAP", "STATE", "SEEN", "FRAME", "BACKLOG", "OUTBOX", "HEAD", "SEQ", "REMARKS"]);
     let state: Vec<[&str; 2]> = lines[1..4].iter().map(|line| [line[0], line[1]]).collect();
     assert_eq!(state, [["mast-1", "online"], ["mast-2", "stopped"], ["mast-3", "offline"]]);
     assert!(text.out.contains("demo-scenes rendered  1"), "{}", text.out);

@@ -57,8 +57,8 @@ impl Sites {
     /// Waits until the bridge last said this of itself.
     fn wait_bridge(&self, word: &str) {
         let last = |messages: &[Message]| {
-            let of_bridge = messages.iter().filter(|message| message.topic == "arcticd/fleet/bridge/site-north");
-            of_bridge.last().is_some_and(|message| message.text() == word)
+            let mut of_bridge = messages.iter().filter(|message| message.topic == "arcticd/fleet/bridge/site-north");
+            of_bridge.next_back().is_some_and(|message| message.text() == word)
         };
         self.console.wait_for(PATIENCE, last).unwrap_or_else(|error| panic!("{error}\n{}", self.site.log()));
     }

@@ -163,10 +163,6 @@ impl Show {
         }
         let mut lines = table(traps, OffsetDateTime::now_utc());
         lines.push(summary(traps));
-        if self.live {
-            let (columns, _) = size();
-            lines = lines.iter().map(|line| fitted(line, columns)).collect();
-        }
         lines
     }
 }

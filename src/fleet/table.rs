@@ -9,7 +9,7 @@ use super::trap::{Offer, State, Trap};
 use crate::push::table::count;
 
 /// The columns; what is in the last one may be long.
-const HEADER: [&str; 9] = ["TRAP", "STATE", "SEEN", "FRAME", "BACKLOG", "OUTBOX", "HEAD", "SEQUENCE", "REMARKS"];
+const HEADER: [&str; 9] = ["TRAP", "STATE", "SEEN", "FRAME", "BACKLOG", "OUTBOX", "HEAD", "SEQ", "REMARKS"];
 
 /// Header and rows, with their columns under each other. Ages are those at `now`.
 pub fn table<'a>(traps: impl IntoIterator<Item = (&'a String, &'a Trap)>, now: OffsetDateTime) -> Vec<String> {

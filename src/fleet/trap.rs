@@ -339,7 +339,7 @@ mod tests {
         let evil = r#"\u001b[2J\u009b1m\u202e\r\nmast-9  online"#.to_owned() + &"x".repeat(5_000);
         let warnings = vec![format!("\"{evil}\""); 1_000].join(",");
         let text = HEALTH
-            .replace("\"a camera is silent\"", &warnings[..60_000].rsplit_once(",\"").unwrap().0)
+            .replace("\"a camera is silent\"", warnings[..60_000].rsplit_once(",\"").unwrap().0)
             .replace("0.1.0", &evil.replace('x', "")[..]);
         let health = heard(Topic::Health, &text).health.unwrap();
         let shown = serde_json::to_string(&health).unwrap();

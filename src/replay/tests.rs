@@ -11,10 +11,13 @@ use super::card::Card;
 use super::events::{self, Events};
 use super::look::{self, Looked};
 use super::record::{Common, Record};
+use super::setup::Setup;
+use super::shard;
 use crate::classifier::{Classified, Classifier};
 use crate::config::{Alerts, LocationPolicy};
 use crate::detect::Verdict;
 use crate::detection::{Decision, Detection, EventState, FrameRef, Kind, Location, ModelRef, TimeSource, message_id};
+use crate::exit_code::ExitCode;
 use crate::frame::{ContentHash, Format, Limits};
 use crate::model::{Model, Scores, Timing};
 use crate::quantize::Progress;
@@ -184,6 +187,24 @@ fn a_stop_leaves_the_rest_of_the_card_unread_and_says_so() {
     };
     assert_eq!(look(true), (true, 0, 0));
     assert_eq!(look(false), (false, 1, 1));
+}
+
+#[test]
+fn a_shard_that_was_stopped_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.jpg"), "x").unwrap();
+    let classifier =
+        Classifier::new(Model::builtin().unwrap(), "trap".into(), &Alerts::default(), Limits::default()).unwrap();
+    let output = folder.path().join("1.shard");
+    let run = |stop: bool| {
+        let setup = Setup::of(&classifier, "trap".into(), &Alerts::default()).unwrap();
+        let card = (folder.path(), Card::find(folder.path()).unwrap());
+        shard::run(&classifier, setup, card, "1/1".parse().unwrap(), &output, (1, &AtomicBool::new(stop)))
+    };
+    assert!(run(true).unwrap_err().to_string().starts_with("interrupted: shard 1/1 was not written"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nor a part of it");
+    assert_eq!(run(false).unwrap(), ExitCode::SomeFailed);
+    assert!(output.exists());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What all shards of an archive saw, as if one run had.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -29,25 +29,31 @@ pub struct Merged {
 /// # Errors
 /// Names the file that is none of this archive, or the shard that is missing.
 pub fn read(files: &[PathBuf]) -> Result<Merged> {
-    let mut opened = Vec::new();
+    let mut shards: Vec<(&PathBuf, Header)> = Vec::new();
     for path in files {
-        let (header, lines) = Lines::open(path).with_context(|| path.display().to_string())?;
-        opened.push((path, header, lines));
+        shards.push((path, Lines::open(path).with_context(|| named(path))?.0));
     }
-    opened.sort_by_key(|(_, header, _)| header.shard.number);
-    let known: Vec<(&PathBuf, &Header)> = opened.iter().map(|(path, header, _)| (*path, header)).collect();
-    let Some((_, first)) = known.first() else { bail!("no shard is named") };
-    check(&known)?;
-    let (setup, root, frames) = (first.setup.clone(), first.root.clone(), first.frames);
-    let mut found = Found::new(frames);
-    for (path, header, mut lines) in opened {
-        found.take(&header, &mut lines).with_context(|| path.display().to_string())?;
+    shards.sort_by_key(|(_, header)| header.shard.number);
+    check(&shards)?;
+    let Some((_, first)) = shards.first() else { bail!("no shard is named") };
+    let mut found = Found::new(first.frames);
+    for (path, known) in &shards {
+        // Opened one after the other: there may be more of them than this process may have open.
+        let (header, mut lines) = Lines::open(path).with_context(|| named(path))?;
+        if header != *known {
+            bail!("{} was changed while it was read; run the merge again", named(path));
+        }
+        found.take(&header, &mut lines).with_context(|| named(path))?;
     }
-    Ok(Merged { looked: found.settle()?, setup, root })
+    Ok(Merged { looked: found.settle()?, setup: first.setup.clone(), root: first.root.clone() })
+}
+
+fn named(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// Holds the shards, sorted by their numbers, against each other.
-fn check(shards: &[(&PathBuf, &Header)]) -> Result<()> {
+fn check(shards: &[(&PathBuf, Header)]) -> Result<()> {
     let Some(((first, model), others)) = shards.split_first() else { return Ok(()) };
     for (path, header) in others {
         let (path, first) = (path.display(), first.display());

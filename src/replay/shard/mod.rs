@@ -6,13 +6,14 @@
 mod file;
 pub mod merge;
 
+use std::fmt;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -34,6 +35,7 @@ const SIZED: usize = 64;
 
 /// One of several parts of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Shard {
     /// Which, from 1.
     pub number: u32,
@@ -54,6 +56,26 @@ impl FromStr for Shard {
             return Err(format!("there is no shard {number} of {of}: they are numbered from 1 to {of}"));
         }
         Ok(Self { number, of })
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
+impl From<Shard> for String {
+    fn from(shard: Shard) -> Self {
+        shard.to_string()
+    }
+}
+
+impl TryFrom<String> for Shard {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 
@@ -97,26 +119,27 @@ pub fn run(
         lines: files.len() + listed.len(),
         setup,
     };
-    let (mut good, mut bad) = (0_usize, listed.len());
-    whole_file::write::<anyhow::Error>(output, |out| {
+    let (mut good, mut bad, mut interrupted) = (0_usize, listed.len(), false);
+    let written = whole_file::write::<anyhow::Error>(output, |out| {
         file::write(out, &header)?;
         for failure in listed {
             file::write(out, &Line::of(None, Seen::Failed(failure)))?;
         }
-        let interrupted =
-            look::at(classifier, root, &files, workers, stop, &Progress::on_terminal(), &mut |place, seen| {
-                match &seen {
-                    Seen::Failed(_) => bad += 1,
-                    Seen::Frame { .. } | Seen::Copy(_) => good += 1,
-                }
-                file::write(out, &Line::of(Some(place), seen))
-            })?;
-        if interrupted {
-            bail!("interrupted: no file was written");
-        }
-        Ok(())
-    })
-    .map_err(|error| error.context(whole_file::cannot(output)))?;
+        let mut take = |place, seen| {
+            match &seen {
+                Seen::Failed(_) => bad += 1,
+                Seen::Frame { .. } | Seen::Copy(_) => good += 1,
+            }
+            file::write(out, &Line::of(Some(place), seen))
+        };
+        interrupted = look::at(classifier, root, &files, workers, stop, &Progress::on_terminal(), &mut take)?;
+        // Half a shard is none: the part is removed.
+        if interrupted { bail!("interrupted") } else { Ok(()) }
+    });
+    if interrupted {
+        bail!("interrupted: shard {shard} was not written, make it again");
+    }
+    written.with_context(|| whole_file::cannot(output))?;
     terminal::complain(format_args!(
         "shard {} of {}: {} of {} files, {bad} of them failed; what was seen is in {}",
         shard.number,
