@@ -185,7 +185,7 @@ fn each_error_has_a_row_with_its_cure() {
         let others = others.chain(said(&text, "ensure!(", true)).filter(|message| !says_what_to_do(message));
         for message in of_a_kind.into_iter().chain(others) {
             // A message of another error's words alone, or a name.
-            let is_sentence = fixed(&message).trim_matches(['\0', ' ']).contains(' ') || letters(&fixed(&message)) > 8;
+            let is_sentence = fixed(&message).trim_matches(['\0', ' ']).contains(' ');
             if is_sentence
                 && !message.starts_with(char::is_uppercase)
                 && !rows.iter().any(|row| is_about(row, &message))
