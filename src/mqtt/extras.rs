@@ -41,6 +41,7 @@ pub struct Extras {
     tell_at: Option<Instant>,
     born: Option<Instant>,
     breaks: u32,
+    clearing_breaks: u32,
     under_way: Option<UnderWay>,
 }
 
@@ -83,6 +84,7 @@ impl Extras {
             tell_at: None,
             born: None,
             breaks: 0,
+            clearing_breaks: 0,
             under_way: None,
         }
     }
@@ -95,7 +97,7 @@ impl Extras {
     /// A new connection stands. A broker that did not keep the session has lost more.
     pub(super) fn begin(&mut self, session_kept: bool, now: Instant) {
         match self.under_way.take() {
-            Some(UnderWay::Clearing(topic)) => self.clear.push(topic),
+            Some(UnderWay::Clearing(topic)) => self.clearing_broke(topic),
             Some(UnderWay::Announcement(_)) => {
                 self.breaks += 1;
                 if self.breaks == BREAKS {
@@ -112,6 +114,22 @@ impl Extras {
             self.told = None;
         }
         self.look_again(now);
+    }
+
+    /// A broker may end a connection on which something is published that this user may not publish, and an earlier topic is
+    /// often one of those: the trap must not come and go for that.
+    fn clearing_broke(&mut self, topic: String) {
+        self.clearing_breaks += 1;
+        if self.clearing_breaks < BREAKS {
+            self.clear.insert(0, topic);
+            return;
+        }
+        tracing::warn!(
+            topic,
+            "{BREAKS} connections broke while what was retained earlier was taken back; that is given up until the next \
+             start. If the broker does not let this user publish there, clear it by hand"
+        );
+        self.clear.clear();
     }
 
     /// Home Assistant has started: it hears from this trap again, a moment later.
@@ -189,6 +207,7 @@ impl Extras {
     pub(super) fn done(&mut self, sent: bool, now: Instant) {
         match self.under_way.take() {
             Some(UnderWay::Clearing(topic)) if sent => {
+                self.clearing_breaks = 0;
                 let announced = topic.ends_with("/config");
                 block_in_place(|| self.retained.forget(&topic, announced && self.home.is_none()));
             }

@@ -211,6 +211,27 @@ fn what_is_turned_off_is_taken_back_once_the_broker_has_heard() {
 }
 
 #[test]
+fn a_broker_that_ends_the_connection_over_an_earlier_topic_is_left_alone_after_a_few() {
+    let mut world = World::new();
+    let mut extras = world.extras(Some("homeassistant"), Some(0));
+    extras.begin(false, world.now);
+    world.pending.put("walrus", vec![1]);
+    world.all(&mut extras);
+    let mut extras = world.extras(Some("ha"), None);
+    let mut cleared = Vec::new();
+    for _ in 0..10 {
+        extras.begin(true, world.now);
+        cleared.extend(world.next(&mut extras).filter(|extra| extra.body.is_empty()).map(|extra| extra.topic));
+    }
+    assert_eq!(cleared.len(), 3, "{cleared:?}");
+    assert!(cleared.contains(&DISCOVERY.to_owned()), "one does not hide the other: {cleared:?}");
+    // The next start tries again.
+    let mut extras = world.extras(Some("ha"), None);
+    extras.begin(true, world.now);
+    assert!(world.next(&mut extras).is_some_and(|extra| extra.body.is_empty()));
+}
+
+#[test]
 fn under_another_prefix_the_old_message_goes_and_a_new_one_comes() {
     let mut world = World::new();
     let mut extras = world.extras(Some("homeassistant"), None);
