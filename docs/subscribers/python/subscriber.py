@@ -136,7 +136,7 @@ def main():
                 print(f"{trap} is {message.payload.decode()}", flush=True)
             elif leaf != "features/get":
                 console.hear(leaf, message.payload, message.retain)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             print(f"not understood: {message.topic}: {error!r}", flush=True)
         client.ack(message.mid, message.qos)
 
