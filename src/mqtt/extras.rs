@@ -23,6 +23,8 @@ use crate::pictures::{Allowance, Pending};
 const TELL_AGAIN: Duration = Duration::from_secs(86_400);
 /// A message with which so many connections in a row broke is not sent again.
 const BREAKS: u32 = 3;
+/// How long no picture is sent after such messages were pictures.
+const PAUSE: Duration = Duration::from_secs(3600);
 /// How often Home Assistant's starts count: whoever may publish there can't use up a link that costs.
 const BIRTHS: Duration = Duration::from_secs(60);
 /// All traps hear at once that Home Assistant has started.
@@ -42,6 +44,8 @@ pub struct Extras {
     born: Option<Instant>,
     breaks: u32,
     clearing_breaks: u32,
+    picture_breaks: u32,
+    pictures_from: Option<Instant>,
     under_way: Option<UnderWay>,
 }
 
@@ -85,6 +89,8 @@ impl Extras {
             born: None,
             breaks: 0,
             clearing_breaks: 0,
+            picture_breaks: 0,
+            pictures_from: None,
             under_way: None,
         }
     }
@@ -107,7 +113,8 @@ impl Extras {
                     );
                 }
             }
-            Some(UnderWay::Picture) | None => {}
+            Some(UnderWay::Picture) => self.picture_broke(now),
+            None => {}
         }
         let old = self.told.is_some_and(|(_, at)| now.duration_since(at) >= TELL_AGAIN);
         if !session_kept || old {
@@ -130,6 +137,22 @@ impl Extras {
              start. If the broker does not let this user publish there, clear it by hand"
         );
         self.clear.clear();
+    }
+
+    /// Too large for the link, or not allowed: each would break a connection on which an alert may wait.
+    fn picture_broke(&mut self, now: Instant) {
+        self.picture_breaks += 1;
+        if self.picture_breaks < BREAKS {
+            return;
+        }
+        // After the pause one more is enough.
+        self.picture_breaks = BREAKS - 1;
+        self.pictures_from = Some(now + PAUSE);
+        tracing::warn!(
+            "{BREAKS} connections in a row broke under a picture; none is sent for an hour. May this user publish below \
+             {}? On a slow link lower pictures.max_bytes",
+            self.topics.snapshot("")
+        );
     }
 
     /// Home Assistant has started: it hears from this trap again, a moment later.
@@ -170,7 +193,7 @@ impl Extras {
         }
         match self.announcement(now) {
             Some(extra) => Ok(Some(extra)),
-            None => self.picture(outbox),
+            None => self.picture(outbox, now),
         }
     }
 
@@ -191,7 +214,10 @@ impl Extras {
         Some(Extra { topic, body: announcement.body })
     }
 
-    fn picture(&mut self, outbox: &mut Outbox) -> Result<Option<Extra>, JournalError> {
+    fn picture(&mut self, outbox: &mut Outbox, now: Instant) -> Result<Option<Extra>, JournalError> {
+        if self.pictures_from.is_some_and(|from| now < from) {
+            return Ok(None);
+        }
         let Some((pending, allowance)) = &self.pictures else { return Ok(None) };
         let Some((label, body)) = pending.take() else { return Ok(None) };
         if !block_in_place(|| allowance.grants(|day, most| outbox.spend(day, body.len() as u64, most)))? {
@@ -217,6 +243,7 @@ impl Extras {
                 self.breaks = 0;
             }
             Some(UnderWay::Announcement(_)) => self.tell_at = Some(now + AFTER_BIRTH),
+            Some(UnderWay::Picture) if sent => self.picture_breaks = 0,
             Some(UnderWay::Picture) | None => {}
         }
     }

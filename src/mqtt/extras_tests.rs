@@ -169,6 +169,28 @@ fn a_picture_is_sent_once_and_only_the_latest_of_a_label() {
 }
 
 #[test]
+fn pictures_that_break_connections_are_left_alone_for_an_hour() {
+    let mut world = World::new();
+    let mut extras = world.extras(None, Some(0));
+    let broken = |world: &mut World, extras: &mut Extras| {
+        let tries = 0..10;
+        let sent = |_: &usize| {
+            extras.begin(true, world.now);
+            world.pending.put("walrus", vec![1]);
+            world.next(extras).is_some()
+        };
+        tries.filter(sent).count()
+    };
+    assert_eq!(broken(&mut world, &mut extras), 3);
+    world.now += PAUSE;
+    assert_eq!(broken(&mut world, &mut extras), 1, "it is still so");
+    world.now += PAUSE;
+    extras.begin(true, world.now);
+    assert_eq!(world.all(&mut extras).len(), 1, "the latest one");
+    assert_eq!(broken(&mut world, &mut extras), 3, "one that arrived speaks for the next ones");
+}
+
+#[test]
 fn pictures_stop_at_the_days_bytes_also_after_a_restart_and_health_says_so() {
     let mut world = World::new();
     let mut extras = world.extras(None, Some(50));
