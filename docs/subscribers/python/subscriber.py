@@ -8,6 +8,7 @@ acknowledged only when it stands in --state, so none is lost if this program is 
 """
 
 import argparse
+import itertools
 import json
 import os
 from datetime import datetime, timedelta, timezone
@@ -84,12 +85,15 @@ class Console:
             self.state.note(*row, begin, "-")
         if retained:
             return  # It may be older than what waits for us in the session.
-        dropped = {n for first, last in health["outbox"]["dropped_seq"] for n in range(first, last + 1)}
+        dropped = [range(first, last + 1) for first, last in health["outbox"]["dropped_seq"]]
         due = range(self.state.begin[row] + 1, health["acked_through"] + 1)
-        for number in sorted(set(due) - self.state.numbers.get(row, set())):
-            if (row, number) not in self.told:
-                self.told.add((row, number))
-                print(f"{'dropped' if number in dropped else 'MISSING'} {row[0]} {number}", flush=True)
+        received = self.state.numbers.get(row, set())
+        missing = (number for number in due if number not in received and (row, number) not in self.told)
+        # Of more, the next heartbeat tells: a number without end must not fill the memory.
+        for number in list(itertools.islice(missing, 1000)):
+            self.told.add((row, number))
+            word = "dropped" if any(number in numbers for numbers in dropped) else "MISSING"
+            print(f"{word} {row[0]} {number}", flush=True)
 
 
 def fresh(message):
