@@ -312,6 +312,27 @@ fn a_message_too_large_for_a_slow_link_does_not_starve_alerts() {
 }
 
 #[test]
+fn a_picture_that_is_too_large_for_a_slow_link_is_not_taken_for_a_message() {
+    let Some(broker) = mosquitto() else { return };
+    let wire = Wire::to(broker.port());
+    let mut trap = Trap::new(wire.port());
+    trap.keep_alive = Duration::from_secs(2);
+    trap.begin();
+    for round in 1..=3 {
+        wait_until(PATIENCE, || (trap.connections() == round).then_some(())).unwrap();
+        // What the broker would answer comes behind the picture.
+        wire.deafen();
+        trap.picture();
+        trap.wait_warning("pingreq");
+        wire.cut();
+    }
+    wait_until(PATIENCE, || (trap.connections() == 4).then_some(())).unwrap();
+    assert!(!trap.warnings().iter().any(|warning| warning.contains("slow link")), "{:?}", trap.warnings());
+    retain(broker.port(), OFFER, "it still listens");
+    trap.take_until(Content::Offer, b"it still listens");
+}
+
+#[test]
 fn what_became_of_a_head_is_told_again_to_a_broker_that_forgot_it() {
     let Some(mut broker) = mosquitto_with(forgetful()) else { return };
     let trap = Trap::new(broker.port()).start();

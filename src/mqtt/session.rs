@@ -262,11 +262,12 @@ impl<'a> Session<'a> {
     }
 
     /// Whose fault it is that nothing comes any more: a message may hold up everything behind it, if it was so from the
-    /// time on when this connection began to listen.
+    /// time on when this connection began to listen; unless a large one of our own is on its way.
     fn silence(&self) -> Cause {
         let from_the_beginning = self.heard.duration_since(self.since) < self.link.options.keep_alive();
         let listening = self.link.intake.is_some() && self.deaf_until.is_none();
-        if listening && from_the_beginning { Cause::Choked } else { self.other() }
+        let ours = self.flight.under_way() > self.flight.in_window();
+        if listening && from_the_beginning && !ours { Cause::Choked } else { self.other() }
     }
 
     fn handle(&mut self, event: &Event) {

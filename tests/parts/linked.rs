@@ -8,7 +8,8 @@ use arcticd::accept::{Arrival, Content, Doors, Inbox, Input, Order};
 use arcticd::config::{Mqtt, Power};
 use arcticd::health::Status;
 use arcticd::journal::{Journal, Totals, priority};
-use arcticd::mqtt::{Intake, Link, Topics, Windows, connect_options};
+use arcticd::mqtt::{Extras, Intake, Link, Topics, Windows, connect_options};
+use arcticd::pictures::{Allowance, Pending};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::json;
 use testkit::subscriber::{Message, Subscriber};
@@ -30,7 +31,8 @@ pub struct Trap {
     status: Arc<Status>,
     journal: Journal,
     filled: Arc<Notify>,
-    _directory: tempfile::TempDir,
+    pending: Arc<Pending>,
+    directory: tempfile::TempDir,
     life: Option<Life>,
 }
 
@@ -53,7 +55,8 @@ impl Trap {
             status: Arc::new(Status::new("test", "none", "none", directory.path())),
             journal: Journal::open(directory.path(), 100_000).unwrap(),
             filled: Arc::default(),
-            _directory: directory,
+            pending: Arc::default(),
+            directory,
             life: None,
         }
     }
@@ -79,9 +82,11 @@ impl Trap {
             Duration::from_secs(1),
             Some(intake),
         );
+        let pictures = Some((self.pending.clone(), Arc::new(Allowance::new(0, self.status.clone()))));
+        let extras = Extras::new(self.directory.path(), Topics::new("arcticd", "test"), None, pictures);
         let (stop, stops) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.spawn(link.listening_again_after(self.pause).open_in(Windows::of(&self.power)).run(stops));
+        runtime.spawn(link.listening_again_after(self.pause).open_in(Windows::of(&self.power)).with(extras).run(stops));
         self.life = Some(Life { runtime, arrivals, orders, stop });
     }
 
@@ -129,6 +134,12 @@ impl Trap {
             messages.iter().any(|message| message.topic == "arcticd/test/head/state" && message.text() == word)
         };
         subscriber.wait_for(PATIENCE, told).unwrap();
+    }
+
+    /// Lets the link have a picture.
+    pub fn picture(&self) {
+        self.pending.put("polar_bear", vec![0; 1_000]);
+        self.filled.notify_one();
     }
 
     pub fn detect(&mut self, ids: std::ops::Range<u64>) {
