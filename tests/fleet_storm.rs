@@ -19,6 +19,7 @@ use arcticd::config::Mqtt;
 use arcticd::health::Status;
 use arcticd::journal::{Journal, priority};
 use arcticd::mqtt::{Intake, Link, Topics, connect_options};
+use parts::flapping::port;
 use parts::relay::{Attempt, Relay};
 use parts::skip;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -112,7 +113,8 @@ impl Fleet {
         // As docs/mosquitto recommends: a broker that saved with each change would do nothing else.
         let kept = format!("persistence_location {}/", directory.path().display());
         let extra = ["persistence true", "autosave_interval 300", &kept].map(str::to_owned).to_vec();
-        let broker = Mosquitto::start(Options { persistence: false, extra, ..Options::default() }).unwrap();
+        let broker =
+            Mosquitto::start(Options { port: Some(port()), persistence: false, extra, ..Options::default() }).unwrap();
         let console = Subscription::new(broker.port(), "arcticd/+/detection").persistent("console");
         let (console, relay) = (Subscriber::start(console).unwrap(), Relay::start(broker.port()));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
