@@ -31,6 +31,7 @@ pub mod classifier;
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod contract;
 pub mod daemon;
 pub mod detect;
 pub mod detection;

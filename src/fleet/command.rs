@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::time::{Instant, interval_at};
@@ -31,8 +32,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 const FOOTROOM: usize = 3;
 
 /// A trap as a program reads it.
-#[derive(Serialize)]
-struct Row<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Row<'a> {
+    /// Its name.
     trap: &'a str,
     #[serde(flatten)]
     said: &'a Trap,

@@ -13,4 +13,5 @@ mod table;
 mod trap;
 
 pub use census::Census;
+pub(crate) use command::Row;
 pub use trap::Trap;

@@ -1,5 +1,6 @@
 //! What one trap has said of itself: read, cleaned, cut to what is shown.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::accept::{HeadFacts, OfferReport, Report, Step};
@@ -13,7 +14,7 @@ const MAX_STATE: usize = 256 * 1024;
 const MOST: usize = 20;
 
 /// A retained topic of a trap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub enum Topic {
     /// Whether it is there.
     #[serde(rename = "availability")]
@@ -41,7 +42,8 @@ impl Topic {
 }
 
 /// What a trap has said last on each topic.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Trap {
     /// `online`, `stopped`, `offline`, `asleep`; none if it never said.
     pub state: Option<State>,
@@ -60,7 +62,7 @@ pub struct Trap {
 }
 
 /// Whether it is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Connected.
@@ -86,7 +88,8 @@ impl State {
 }
 
 /// A heartbeat, as far as it is shown.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Health {
     /// When it was said, by the trap's clock; RFC 3339 like all moments here.
     pub at: String,
@@ -117,7 +120,8 @@ pub struct Health {
 }
 
 /// A head.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Head {
     /// Its name.
     pub name: String,
@@ -128,7 +132,8 @@ pub struct Head {
 }
 
 /// A head that was offered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Offer {
     /// Which.
     #[serde(flatten)]

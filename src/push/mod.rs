@@ -36,5 +36,6 @@ mod testing;
 
 pub use fleet::{Fleet, Verdict};
 pub use foresight::{Foresight, foresee};
+pub(crate) use outcome::Outcome;
 pub use parcel::{Parcel, ParcelError};
 pub use shelf::Shelf;

@@ -19,7 +19,7 @@ The daily commands of arcticd.
 
 Usage: cargo xtask <COMMAND>
 
-  schema               write schema/config.schema.json from the configuration structs
+  schema               write schema/: configuration, messages, topics, from the types and names in the sources
   man [DIR]            write the man pages (default: target/man)
   completions [DIR]    write the shell completions (default: target/completions)
   package DIR TRIPLE   write what a package for TRIPLE holds beside the binary: all of the above, the configuration that
