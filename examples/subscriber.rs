@@ -134,6 +134,8 @@ impl Console {
         let below = message.topic.strip_prefix(prefix).unwrap_or_default().trim_start_matches('/');
         let json = || serde_json::from_slice(&message.payload).map_err(|error| Trouble::Message(error.to_string()));
         match below.split_once('/') {
+            // What was retained has been taken back.
+            _ if message.payload.is_empty() => Ok(()),
             Some((trap, "availability")) => {
                 println!("{trap} is {}", String::from_utf8_lossy(&message.payload));
                 Ok(())
