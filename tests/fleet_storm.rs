@@ -257,13 +257,15 @@ fn alerts(fleet: &Fleet, count: u64, a_second: u64) {
 
 /// What an idle trap costs.
 fn idle(fleet: &Fleet, time: Duration) {
+    let every = Mqtt::default().health_s;
+    assert!(time.as_secs() >= 2 * every, "an idle trap is measured for two heartbeats, {} s, at least", 2 * every);
     let (begin, (up, down)) = (Instant::now(), fleet.relay.traffic());
     std::thread::sleep(time);
     let (later, took) = (fleet.relay.traffic(), begin.elapsed());
     let a_day = |bytes: u64| bytes as f64 / fleet.traps.len() as f64 / took.as_secs_f64() * 86_400.0 / 1e3;
     println!(
         "figure: an idle trap, heartbeat and keep-alive of {} s: {:.0} kB up and {:.0} kB down a day (MQTT, measured for {:.0} s)",
-        Mqtt::default().health_s,
+        every,
         a_day(later.0 - up),
         a_day(later.1 - down),
         took.as_secs_f64(),
