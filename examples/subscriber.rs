@@ -198,7 +198,7 @@ impl Console {
                 println!("new epoch {}: it lost its journal", row.0);
             }
             // Of a journal that is new to us all counts; of the first one, what comes from now on.
-            let first = self.numbers.get(&row).and_then(|numbers| numbers.first()).map(|first| first - 1);
+            let first = self.numbers.get(&row).and_then(|numbers| numbers.first()).map(|first| first.saturating_sub(1));
             self.note(row.clone(), if known { 0 } else { first.unwrap_or(through) }, "-")?;
         }
         if retained {
@@ -209,10 +209,12 @@ impl Console {
             |seq: u64| ranges.iter().any(|range| (range[0].as_u64()..=range[1].as_u64()).contains(&Some(seq)));
         let none = BTreeSet::new();
         let received = self.numbers.get(&row).unwrap_or(&none);
-        for seq in self.begin[&row] + 1..=through {
-            if !received.contains(&seq) && self.told.insert((row.clone(), seq)) {
-                println!("{} {} {seq}", if dropped(seq) { "dropped" } else { "MISSING" }, row.0);
-            }
+        let due = self.begin[&row].saturating_add(1)..=through;
+        let missing = due.filter(|seq| !received.contains(seq) && !self.told.contains(&(row.clone(), *seq)));
+        // Of more, the next heartbeat tells: a number without end must not fill the memory.
+        for seq in missing.take(1_000).collect::<Vec<_>>() {
+            self.told.insert((row.clone(), seq));
+            println!("{} {} {seq}", if dropped(seq) { "dropped" } else { "MISSING" }, row.0);
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+pub(crate) use file::utc;
 pub use file::{FileRead, read};
 use time::OffsetDateTime;
 use tokio::sync::Notify;

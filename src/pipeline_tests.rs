@@ -40,7 +40,7 @@ impl World {
         let seat = Seat::new(Judges { proven, candidate: None });
         let (alerts, limits) = (Alerts::default(), Limits::default());
         let classifier = Classifier::seated(Arc::new(backbone), seat.clone(), "trap".into(), &alerts, limits);
-        let journal = Journal::open(directory.path(), 100).unwrap();
+        let journal = Journal::open(directory.path(), 10_000).unwrap();
         let status = Arc::new(Status::new("trap", "backbone", "head", directory.path()));
         let (sender, observed) = channel();
         let state = directory.path().to_owned();
@@ -154,6 +154,21 @@ fn an_alert_whose_picture_can_not_be_made_goes_without() {
     let body: Vec<u8> = world.db().query_row("SELECT body FROM messages", [], |row| row.get(0)).unwrap();
     assert_eq!(serde_json::from_slice::<Detection>(&body).unwrap().thumbnail, None);
     assert_eq!(pictures.pending.unwrap().take(), None);
+}
+
+#[test]
+fn in_a_long_outage_alerts_go_without_pictures() {
+    let mut world = World::new(steady, 0.75);
+    let pictures = pictures(&world, 16_384);
+    world.pipeline = world.pipeline.picturing(pictures.clone());
+    let waiting = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+                   INSERT INTO messages (seq, id, priority, topic, state, body) SELECT i, i, 1, 't', 'queued', x'' FROM n";
+    world.db().execute(waiting, []).unwrap();
+    world.frame();
+    let last = "SELECT body FROM messages ORDER BY seq DESC LIMIT 1";
+    let body: Vec<u8> = world.db().query_row(last, [], |row| row.get(0)).unwrap();
+    assert_eq!(serde_json::from_slice::<Detection>(&body).unwrap().thumbnail, None);
+    assert!(pictures.pending.unwrap().take().is_some(), "only the latest waits there");
 }
 
 #[test]

@@ -87,12 +87,18 @@ fn create(beside: &Path) -> io::Result<File> {
     File::create_new(beside)
 }
 
-/// Hidden, so that no watch takes it for a frame.
+/// Hidden, so that no watch takes it for a frame. With the host's name: on a shared disk the processes of two containers have
+/// the same number, and one would put the other's half in the place of the whole.
 fn beside(path: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.part", std::process::id()));
+    name.push(format!(".{}-{}.part", host(), std::process::id()));
     path.with_file_name(name)
+}
+
+/// This host's name, as a part of a file's name.
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().replace('/', "-")
 }
 
 #[cfg(test)]
@@ -145,6 +151,13 @@ mod tests {
         mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
         assert!(check_writable(&pipe).is_err() && write_bytes(&pipe, b"x").is_err());
         assert!(!fs::symlink_metadata(&pipe).unwrap().is_file());
+    }
+
+    #[test]
+    fn processes_of_the_same_number_on_two_hosts_write_apart() {
+        let part = beside(Path::new("shared/3.shard")).to_string_lossy().into_owned();
+        assert_eq!(part, format!("shared/.3.shard.{}-{}.part", host(), std::process::id()));
+        assert!(!host().is_empty());
     }
 
     #[test]

@@ -93,6 +93,10 @@ fn where_a_decision_came_from_is_shown_for_the_head_that_took_it() {
         asking.into_iter().map(|asked| asked.join().unwrap()).collect()
     });
     assert!(many.iter().all(|status| [200, 409].contains(status)) && many.contains(&200), "{many:?}");
+    // Nor larger: the page's own thread, and one for explanations.
+    let names = std::fs::read_dir(format!("/proc/{}/task", daemon.id())).unwrap().flatten();
+    let names = names.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    assert!(names.filter(|name| name.trim() == "arcticd-page").count() <= 2);
 }
 
 #[test]

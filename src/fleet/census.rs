@@ -8,6 +8,8 @@ use crate::push::gather::Ear;
 
 /// Most traps that are kept: whoever may publish could invent names without end.
 const MOST: usize = 10_000;
+/// Longest name, in bytes: one of 60,000, which MQTT allows, would make each line of the table as long.
+const LONGEST: usize = 128;
 
 /// Traps by name.
 #[derive(Debug, Default)]
@@ -58,7 +60,7 @@ impl Census {
     fn place(&self, topic: &str) -> Option<(String, Topic)> {
         let (name, rest) = topic.strip_prefix(&self.prefix)?.strip_prefix('/')?.split_once('/')?;
         let topic = Topic::ALL.into_iter().find(|topic| topic.name() == rest)?;
-        config::allows("trap", name).is_ok().then(|| (name.to_owned(), topic))
+        (name.len() <= LONGEST && config::allows("trap", name).is_ok()).then(|| (name.to_owned(), topic))
     }
 }
 
@@ -101,8 +103,9 @@ mod tests {
         {
             census.hear(strange, b"online");
         }
+        census.hear(&format!("arcticd/{}/health", "z".repeat(60_000)), b"online");
         assert_eq!(census.traps().keys().collect::<Vec<_>>(), ["a", "b"]);
-        assert!(census.remarks()[0].starts_with("4 messages lie under names"), "{:?}", census.remarks());
+        assert!(census.remarks()[0].starts_with("5 messages lie under names"), "{:?}", census.remarks());
         assert_eq!(census.take_changed().len(), 2);
         census.hear("arcticd/a/availability", b"online");
         assert!(census.take_changed().is_empty(), "nothing new");

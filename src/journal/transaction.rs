@@ -230,6 +230,19 @@ impl<'a> Transaction<'a> {
         Ok(seq as u64)
     }
 
+    /// How many messages wait in the outbox.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn waiting(&self) -> Result<u64, JournalError> {
+        self.queued().map(|count| count as u64).map_err(|source| self.wrong(source))
+    }
+
+    fn queued(&self) -> rusqlite::Result<i64> {
+        let sql = "SELECT count(*) FROM messages WHERE state = 'queued'";
+        self.inner.prepare_cached(sql)?.query_row([], |row| row.get(0))
+    }
+
     /// Lets go of messages up to this number that have arrived or were dropped. The latest stay, and with them the count.
     fn forget(&self, through: i64) -> rusqlite::Result<()> {
         let sql = "DELETE FROM messages WHERE seq <= ?1 AND state <> 'queued'";
@@ -238,11 +251,7 @@ impl<'a> Transaction<'a> {
 
     /// Drops what is over the bound.
     fn bound(&self) -> rusqlite::Result<()> {
-        let queued: i64 = self
-            .inner
-            .prepare_cached("SELECT count(*) FROM messages WHERE state = 'queued'")?
-            .query_row([], |row| row.get(0))?;
-        let over = queued - self.max_entries as i64;
+        let over = self.queued()? - self.max_entries as i64;
         if over <= 0 {
             return Ok(());
         }

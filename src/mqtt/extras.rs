@@ -23,6 +23,8 @@ use crate::pictures::{Allowance, Pending};
 const TELL_AGAIN: Duration = Duration::from_secs(86_400);
 /// A message with which so many connections in a row broke is not sent again.
 const BREAKS: u32 = 3;
+/// How long no picture is sent after such messages were pictures.
+const PAUSE: Duration = Duration::from_secs(3600);
 /// How often Home Assistant's starts count: whoever may publish there can't use up a link that costs.
 const BIRTHS: Duration = Duration::from_secs(60);
 /// All traps hear at once that Home Assistant has started.
@@ -41,6 +43,9 @@ pub struct Extras {
     tell_at: Option<Instant>,
     born: Option<Instant>,
     breaks: u32,
+    clearing_breaks: u32,
+    picture_breaks: u32,
+    pictures_from: Option<Instant>,
     under_way: Option<UnderWay>,
 }
 
@@ -83,6 +88,9 @@ impl Extras {
             tell_at: None,
             born: None,
             breaks: 0,
+            clearing_breaks: 0,
+            picture_breaks: 0,
+            pictures_from: None,
             under_way: None,
         }
     }
@@ -95,7 +103,7 @@ impl Extras {
     /// A new connection stands. A broker that did not keep the session has lost more.
     pub(super) fn begin(&mut self, session_kept: bool, now: Instant) {
         match self.under_way.take() {
-            Some(UnderWay::Clearing(topic)) => self.clear.push(topic),
+            Some(UnderWay::Clearing(topic)) => self.clearing_broke(topic),
             Some(UnderWay::Announcement(_)) => {
                 self.breaks += 1;
                 if self.breaks == BREAKS {
@@ -105,13 +113,46 @@ impl Extras {
                     );
                 }
             }
-            Some(UnderWay::Picture) | None => {}
+            Some(UnderWay::Picture) => self.picture_broke(now),
+            None => {}
         }
         let old = self.told.is_some_and(|(_, at)| now.duration_since(at) >= TELL_AGAIN);
         if !session_kept || old {
             self.told = None;
         }
         self.look_again(now);
+    }
+
+    /// A broker may end a connection on which something is published that this user may not publish, and an earlier topic is
+    /// often one of those: the trap must not come and go for that.
+    fn clearing_broke(&mut self, topic: String) {
+        self.clearing_breaks += 1;
+        if self.clearing_breaks < BREAKS {
+            self.clear.insert(0, topic);
+            return;
+        }
+        tracing::warn!(
+            topic,
+            "{BREAKS} connections broke while what was retained earlier was taken back; that is given up until the next \
+             start. If the broker does not let this user publish there, clear it by hand"
+        );
+        self.clear.clear();
+    }
+
+    /// Too large for the link, or not allowed: each would break a connection on which an alert may wait.
+    fn picture_broke(&mut self, now: Instant) {
+        self.picture_breaks += 1;
+        if self.picture_breaks < BREAKS {
+            return;
+        }
+        // After the pause one more is enough.
+        self.picture_breaks = BREAKS - 1;
+        self.pictures_from = Some(now + PAUSE);
+        tracing::warn!(
+            "{BREAKS} connections in a row broke under a picture; none is sent for an hour. May this user publish below \
+             {}? On a slow link lower pictures.max_bytes",
+            self.topics.snapshot("")
+        );
     }
 
     /// Home Assistant has started: it hears from this trap again, a moment later.
@@ -152,7 +193,7 @@ impl Extras {
         }
         match self.announcement(now) {
             Some(extra) => Ok(Some(extra)),
-            None => self.picture(outbox),
+            None => self.picture(outbox, now),
         }
     }
 
@@ -173,7 +214,10 @@ impl Extras {
         Some(Extra { topic, body: announcement.body })
     }
 
-    fn picture(&mut self, outbox: &mut Outbox) -> Result<Option<Extra>, JournalError> {
+    fn picture(&mut self, outbox: &mut Outbox, now: Instant) -> Result<Option<Extra>, JournalError> {
+        if self.pictures_from.is_some_and(|from| now < from) {
+            return Ok(None);
+        }
         let Some((pending, allowance)) = &self.pictures else { return Ok(None) };
         let Some((label, body)) = pending.take() else { return Ok(None) };
         if !block_in_place(|| allowance.grants(|day, most| outbox.spend(day, body.len() as u64, most)))? {
@@ -189,6 +233,7 @@ impl Extras {
     pub(super) fn done(&mut self, sent: bool, now: Instant) {
         match self.under_way.take() {
             Some(UnderWay::Clearing(topic)) if sent => {
+                self.clearing_breaks = 0;
                 let announced = topic.ends_with("/config");
                 block_in_place(|| self.retained.forget(&topic, announced && self.home.is_none()));
             }
@@ -198,6 +243,7 @@ impl Extras {
                 self.breaks = 0;
             }
             Some(UnderWay::Announcement(_)) => self.tell_at = Some(now + AFTER_BIRTH),
+            Some(UnderWay::Picture) if sent => self.picture_breaks = 0,
             Some(UnderWay::Picture) | None => {}
         }
     }

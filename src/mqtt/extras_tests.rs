@@ -169,6 +169,28 @@ fn a_picture_is_sent_once_and_only_the_latest_of_a_label() {
 }
 
 #[test]
+fn pictures_that_break_connections_are_left_alone_for_an_hour() {
+    let mut world = World::new();
+    let mut extras = world.extras(None, Some(0));
+    let broken = |world: &mut World, extras: &mut Extras| {
+        let tries = 0..10;
+        let sent = |_: &usize| {
+            extras.begin(true, world.now);
+            world.pending.put("walrus", vec![1]);
+            world.next(extras).is_some()
+        };
+        tries.filter(sent).count()
+    };
+    assert_eq!(broken(&mut world, &mut extras), 3);
+    world.now += PAUSE;
+    assert_eq!(broken(&mut world, &mut extras), 1, "it is still so");
+    world.now += PAUSE;
+    extras.begin(true, world.now);
+    assert_eq!(world.all(&mut extras).len(), 1, "the latest one");
+    assert_eq!(broken(&mut world, &mut extras), 3, "one that arrived speaks for the next ones");
+}
+
+#[test]
 fn pictures_stop_at_the_days_bytes_also_after_a_restart_and_health_says_so() {
     let mut world = World::new();
     let mut extras = world.extras(None, Some(50));
@@ -208,6 +230,27 @@ fn what_is_turned_off_is_taken_back_once_the_broker_has_heard() {
     let mut extras = world.extras(None, None);
     extras.begin(false, world.now);
     assert_eq!(world.all(&mut extras), [], "that was it");
+}
+
+#[test]
+fn a_broker_that_ends_the_connection_over_an_earlier_topic_is_left_alone_after_a_few() {
+    let mut world = World::new();
+    let mut extras = world.extras(Some("homeassistant"), Some(0));
+    extras.begin(false, world.now);
+    world.pending.put("walrus", vec![1]);
+    world.all(&mut extras);
+    let mut extras = world.extras(Some("ha"), None);
+    let mut cleared = Vec::new();
+    for _ in 0..10 {
+        extras.begin(true, world.now);
+        cleared.extend(world.next(&mut extras).filter(|extra| extra.body.is_empty()).map(|extra| extra.topic));
+    }
+    assert_eq!(cleared.len(), 3, "{cleared:?}");
+    assert!(cleared.contains(&DISCOVERY.to_owned()), "one does not hide the other: {cleared:?}");
+    // The next start tries again.
+    let mut extras = world.extras(Some("ha"), None);
+    extras.begin(true, world.now);
+    assert!(world.next(&mut extras).is_some_and(|extra| extra.body.is_empty()));
 }
 
 #[test]

@@ -65,6 +65,11 @@ impl Flight {
         self.unnumbered.len() + self.numbered.len()
     }
 
+    /// How much of the window is taken. A picture takes none: with a window of one, an alert would wait for it to arrive.
+    pub(super) fn in_window(&self) -> usize {
+        self.sent_ones().filter(|sent| **sent != Sent::Extra).count()
+    }
+
     /// Whether a message that somebody waits for is not acknowledged yet, or its acknowledgement not on disk.
     pub(super) fn owes(&self) -> bool {
         let waited_for = |sent: &Sent| matches!(sent, Sent::Entry(_) | Sent::HeadState | Sent::Extra);
@@ -139,6 +144,7 @@ mod tests {
         let mut flight = Flight::default();
         flight.sent(Sent::Extra);
         assert!(flight.owes() && !flight.hurries());
+        assert_eq!((flight.under_way(), flight.in_window()), (1, 0), "it takes no alert's place");
         flight.sent(Sent::Entry(7));
         assert!(flight.hurries());
     }

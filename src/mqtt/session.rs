@@ -318,7 +318,7 @@ impl<'a> Session<'a> {
 
     /// Hands queued entries to the client until the window is full.
     fn fill(&mut self) {
-        let free = self.link.ahead.saturating_sub(self.flight.under_way());
+        let free = self.link.ahead.saturating_sub(self.flight.in_window());
         let sends = self.phase == Phase::Running || matches!((self.phase, self.goal), (Phase::Draining(_), Goal::Stop));
         if free == 0 || !sends {
             return;

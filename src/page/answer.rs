@@ -124,14 +124,11 @@ fn asks_why<T>(request: &Request<T>) -> Option<u64> {
     numbered(request.uri().path(), "/why.png").filter(|_| request.method() == Method::GET)
 }
 
-/// Made on another thread: it takes as long as a frame.
 async fn why(room: &Arc<Room>, number: u64) -> Response<Body> {
-    let room = room.clone();
-    match tokio::task::spawn_blocking(move || why::explanation(&room, number)).await {
-        Ok(Ok(Some(png))) => whole(StatusCode::OK, "image/png", png),
-        Ok(Ok(None)) => nothing(),
-        Ok(Err(error)) => whole(StatusCode::CONFLICT, TEXT, format!("{error:#}\n")),
-        Err(error) => whole(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
+    match why::explanation(room, number).await {
+        Ok(Some(png)) => whole(StatusCode::OK, "image/png", png),
+        Ok(None) => nothing(),
+        Err(error) => whole(StatusCode::CONFLICT, TEXT, format!("{error:#}\n")),
     }
 }
 

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 pub use door::{Door, DoorError};
 pub use feed::Feed;
@@ -68,8 +68,8 @@ struct Room {
     events: Mutex<Events>,
     progress: Arc<Progress>,
     backbone: Origin,
-    // Held by the one explanation that is being made.
-    explaining: Mutex<()>,
+    // One explanation is made at a time.
+    explaining: Arc<Semaphore>,
     board: Mutex<Board>,
     tally: Arc<Mutex<tally::Tally>>,
 }
@@ -82,6 +82,9 @@ struct Room {
 pub fn start(setup: Setup) -> Result<Feed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_name("arcticd-page")
+        // For explanations: another one's memory would come on top of what the first keeps.
+        .max_blocking_threads(1)
         .build()
         .context("the status page's runtime can't be started")?;
     let (news, heard) = mpsc::channel(WAITING);
@@ -96,7 +99,7 @@ pub fn start(setup: Setup) -> Result<Feed> {
         events: Mutex::new(events),
         progress,
         backbone,
-        explaining: Mutex::default(),
+        explaining: Arc::new(Semaphore::new(1)),
         board: Mutex::new(board),
         tally: feed.tally(),
     });

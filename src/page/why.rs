@@ -1,12 +1,14 @@
 //! Where the decision on a frame of the board came from, as a picture: made when somebody asks, of what the page shows.
 
-use std::sync::{Arc, TryLockError};
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use hyper::body::Bytes;
+use tokio::task::spawn_blocking;
 
 use super::{Room, lock};
 use crate::classifier::guarded;
+use crate::detection::Detection;
 use crate::explain::{Explainer, paint};
 use crate::frame::{Scale, decode};
 use crate::memory::limits;
@@ -17,17 +19,25 @@ const LARGEST: u64 = 16 << 20;
 
 /// The explanation of the frame of that number, as PNG; none if its picture is not there any more.
 ///
-/// Takes as long as to load the networks and look at a frame, and is not for the page's own thread.
+/// Takes as long as to load the networks and look at a frame, on a thread that is not the page's own. Whoever comes meanwhile
+/// is sent away before one is asked for: each thread keeps memory.
 ///
 /// # Errors
 /// The head is not linear, another one came, the backbone is too large, or somebody else's is being made.
-pub(super) fn explanation(room: &Arc<Room>, number: u64) -> Result<Option<Bytes>> {
+pub(super) async fn explanation(room: &Arc<Room>, number: u64) -> Result<Option<Bytes>> {
     let Some((jpeg, detection)) = lock(&room.board).seen(number) else { return Ok(None) };
-    let _one = match room.explaining.try_lock() {
-        Ok(one) => one,
-        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        Err(TryLockError::WouldBlock) => bail!("another explanation is being made; ask again in a moment"),
+    let Ok(turn) = room.explaining.clone().try_acquire_owned() else {
+        bail!("another explanation is being made; ask again in a moment");
     };
+    let room = room.clone();
+    let work = move || {
+        let _turn = turn;
+        guarded("explain", || painted(&room, &jpeg, &detection))?
+    };
+    Ok(Some(spawn_blocking(work).await??.into()))
+}
+
+fn painted(room: &Room, jpeg: &[u8], detection: &Detection) -> Result<Vec<u8>> {
     let judges = room.seat.judges();
     let head = judges.proven.head();
     if detection.model.head != head.title() || detection.model.sequence != head.manifest().sequence {
@@ -42,10 +52,7 @@ pub(super) fn explanation(room: &Arc<Room>, number: u64) -> Result<Option<Bytes>
             LARGEST >> 20
         );
     }
-    let painted = guarded("explain", || -> Result<Vec<u8>> {
-        let explainer = Explainer::of(&room.backbone, head, 1)?;
-        let pixels = decode(&jpeg, Scale::Full, &limits())?.pixels;
-        paint(&explainer.explain(&pixels, &detection.label)?)
-    })??;
-    Ok(Some(painted.into()))
+    let explainer = Explainer::of(&room.backbone, head, 1)?;
+    let pixels = decode(jpeg, Scale::Full, &limits())?.pixels;
+    paint(&explainer.explain(&pixels, &detection.label)?)
 }

@@ -2,7 +2,7 @@
 //!
 //! A day is one of UTC by this machine's clock: a wrong clock costs pictures, never an alert.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
@@ -39,28 +39,36 @@ impl Allowance {
         if self.most == 0 {
             return Ok(true);
         }
-        let mut used_up = self.used_up.lock().unwrap_or_else(PoisonError::into_inner);
-        if used_up.as_deref() == Some(day) {
+        if self.used_up().as_deref() == Some(day) {
             return Ok(false);
         }
+        // Nothing is held meanwhile: the pipeline asks with the journal in hand, for which the link's `spend` may wait.
         let granted = spend(day, self.most)?;
-        let warning = (!granted).then(|| {
-            format!(
+        let mut used_up = self.used_up();
+        if granted {
+            // Not of this day: the other one may have been refused meanwhile.
+            if used_up.take_if(|over| over != day).is_some() {
+                self.status.warn(WARNING, None);
+            }
+        } else {
+            let text = format!(
                 "the {} bytes of pictures for {day} (UTC, pictures.daily_bytes) are used up; alerts go without until tomorrow",
                 self.most
-            )
-        });
-        if let Some(text) = &warning {
+            );
             tracing::warn!("{text}");
+            *used_up = Some(day.to_owned());
+            self.status.warn(WARNING, Some(text));
         }
-        *used_up = warning.is_some().then(|| day.to_owned());
-        self.status.warn(WARNING, warning);
         Ok(granted)
+    }
+
+    fn used_up(&self) -> MutexGuard<'_, Option<String>> {
+        self.used_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the warning back once the day is over.
     pub fn look_at_the_day(&self) {
-        let mut used_up = self.used_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used_up = self.used_up();
         if used_up.as_deref().is_some_and(|day| day != today()) {
             *used_up = None;
             self.status.warn(WARNING, None);
@@ -96,6 +104,24 @@ mod tests {
         assert_eq!(allowance.grants_on(day, |_, _| FULL), FULL);
         allowance.look_at_the_day();
         assert_eq!(status.first_warning(), None, "that day is over");
+    }
+
+    #[test]
+    fn nobody_who_asks_waits_for_another_ones_count() {
+        let status = Arc::new(Status::new("trap", "b", "h", std::path::Path::new(".")));
+        let allowance = Arc::new(Allowance::new(5_000, status.clone()));
+        let day = "2000-01-01";
+        // While the one counts, the other is refused: that stands, though the first fits.
+        let first = allowance.grants_on(day, |_, _| {
+            let (told, hears) = std::sync::mpsc::channel();
+            let allowance = allowance.clone();
+            std::thread::spawn(move || told.send(allowance.grants_on(day, |_, _| FULL)));
+            assert_eq!(hears.recv_timeout(std::time::Duration::from_secs(30)), Ok(FULL));
+            ROOM
+        });
+        assert_eq!(first, ROOM);
+        assert_eq!(allowance.grants_on(day, |_, _| ROOM), FULL);
+        assert!(status.first_warning().is_some());
     }
 
     #[test]

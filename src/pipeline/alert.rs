@@ -8,6 +8,10 @@ use crate::detection::Detection;
 use crate::journal::{JournalError, Transaction, priority};
 use crate::pictures::{Allowance, in_base64};
 
+/// Messages that wait, from which on alerts go without pictures: those of a long outage would fill the disk, for the outbox is
+/// bounded by its messages' number.
+const MOST_WAITING: u64 = 1_000;
+
 /// An alerting frame on its way to the outbox.
 pub(super) struct Alert<'a> {
     pub(super) classified: &'a Classified,
@@ -43,17 +47,23 @@ impl Alert<'_> {
         Ok(Told { event: stored.event.id, published: publish })
     }
 
-    /// The picture in base64, as far as the day's bytes allow.
+    /// The picture in base64, as far as the day's bytes and those that wait allow.
     fn thumbnail(&self, transaction: &mut Transaction) -> Option<String> {
         let text = in_base64(self.picture?);
-        let Some(allowance) = self.allowance else { return Some(text) };
-        let granted = allowance.grants(|day, most| transaction.spend(day, text.len() as u64, most));
         // The alert is not to fail with the count.
-        let granted = granted.unwrap_or_else(|error| {
+        let granted = self.grants(transaction, text.len() as u64).unwrap_or_else(|error| {
             tracing::error!("{error}; the alert goes without its picture");
             false
         });
         granted.then_some(text)
+    }
+
+    fn grants(&self, transaction: &mut Transaction, bytes: u64) -> Result<bool, JournalError> {
+        if transaction.waiting()? >= MOST_WAITING {
+            return Ok(false);
+        }
+        let Some(allowance) = self.allowance else { return Ok(true) };
+        allowance.grants(|day, most| transaction.spend(day, bytes, most))
     }
 }
 

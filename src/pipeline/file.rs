@@ -43,7 +43,7 @@ pub fn read(path: &Path, max_bytes: u64) -> io::Result<FileRead> {
 }
 
 /// A system time as a calendar date; one beyond the calendar becomes 1970.
-fn utc(time: SystemTime) -> OffsetDateTime {
+pub(crate) fn utc(time: SystemTime) -> OffsetDateTime {
     let nanoseconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => after.as_nanos() as i128,
         Err(before) => -(before.duration().as_nanos() as i128),

@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow};
 
 use super::Failure;
 use crate::photos;
+use crate::pipeline::utc;
 use crate::watch::names::{self, Kind};
 use crate::watch::{MAX_DEPTH, relative_name};
 
@@ -79,7 +80,7 @@ impl Card {
                         let reason = format!("{format} is not supported: set the camera to plain JPEG pictures");
                         let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
                         let name = relative_name(root, &path);
-                        self.failures.push(Failure::of_file(name, reason, modified.map(Into::into), None));
+                        self.failures.push(Failure::of_file(name, reason, modified.map(utc), None));
                     }
                 },
                 Ok(_) => self.others += 1,

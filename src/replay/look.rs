@@ -16,7 +16,7 @@ use super::{Copy, Failure};
 use crate::classifier::{Classifier, FileFacts};
 use crate::detection::Detection;
 use crate::frame::{ContentHash, Format};
-use crate::pipeline::{FileRead, camera, read};
+use crate::pipeline::{FileRead, camera, read, utc};
 use crate::quantize::Progress;
 use crate::watch::relative_name;
 
@@ -144,7 +144,7 @@ fn read_all(
         let sent = match read(path, classifier.limits().max_bytes) {
             Err(error) => {
                 let reason = format!("the file can't be read: {error}");
-                let modified = path.metadata().and_then(|metadata| metadata.modified()).ok().map(Into::into);
+                let modified = path.metadata().and_then(|metadata| metadata.modified()).ok().map(utc);
                 answers.send((place, Seen::Failed(Failure::of_file(name, reason, modified, None)))).is_ok()
             }
             Ok(file) if !known.insert(file.hash) => {

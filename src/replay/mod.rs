@@ -66,6 +66,8 @@ pub struct Failure {
 
 impl Failure {
     fn of_file(name: String, reason: String, modified: Option<OffsetDateTime>, hash: Option<ContentHash>) -> Self {
+        // What RFC 3339 can't say is no date that anybody could use.
+        let modified = modified.filter(|moment| moment.year() >= 0);
         Self { name, reason, modified, hash, folder: false }
     }
 

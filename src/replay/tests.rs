@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use super::Failure;
 use super::card::Card;
 use super::events::{self, Events};
 use super::look::{self, Looked};
@@ -205,6 +206,18 @@ fn a_shard_that_was_stopped_leaves_no_file() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nor a part of it");
     assert_eq!(run(false).unwrap(), ExitCode::SomeFailed);
     assert!(output.exists());
+}
+
+#[test]
+fn a_file_from_beyond_the_calendar_stops_no_card() {
+    // Where there is one, a file system in memory: ext4 knows no such times.
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let raw = std::fs::File::create(folder.path().join("a.cr2")).unwrap();
+    raw.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(300_000_000_000)).unwrap();
+    assert_eq!(Card::find(folder.path()).unwrap().failures.len(), 1);
+    // Nor does one from before year 0 come out of a merge otherwise than of a run.
+    let before = OffsetDateTime::UNIX_EPOCH - time::Duration::days(800_000);
+    assert_eq!(Failure::of_file("a".into(), "b".into(), Some(before), None).modified, None);
 }
 
 #[test]

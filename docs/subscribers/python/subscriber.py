@@ -8,6 +8,7 @@ acknowledged only when it stands in --state, so none is lost if this program is 
 """
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -85,12 +86,15 @@ class Console:
             self.state.note(*row, begin, "-")
         if retained:
             return  # It may be older than what waits for us in the session.
-        dropped = {n for first, last in health["outbox"]["dropped_seq"] for n in range(first, last + 1)}
+        dropped = [range(first, last + 1) for first, last in health["outbox"]["dropped_seq"]]
         due = range(self.state.begin[row] + 1, health["acked_through"] + 1)
-        for number in sorted(set(due) - self.state.numbers.get(row, set())):
-            if (row, number) not in self.told:
-                self.told.add((row, number))
-                print(f"{'dropped' if number in dropped else 'MISSING'} {row[0]} {number}", flush=True)
+        received = self.state.numbers.get(row, set())
+        missing = (number for number in due if number not in received and (row, number) not in self.told)
+        # Of more, the next heartbeat tells: a number without end must not fill the memory.
+        for number in list(itertools.islice(missing, 1000)):
+            self.told.add((row, number))
+            word = "dropped" if any(number in numbers for numbers in dropped) else "MISSING"
+            print(f"{word} {row[0]} {number}", flush=True)
 
 
 def fresh(message):
@@ -142,7 +146,7 @@ def main():
                 print(f"{trap} is {message.payload.decode()}", flush=True)
             elif leaf != "features/get":
                 console.hear(leaf, message.payload, message.retain)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             print(f"not understood: {message.topic}: {error!r}", flush=True)
         client.ack(message.mid, message.qos)
 

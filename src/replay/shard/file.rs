@@ -98,8 +98,6 @@ impl Line {
             },
             (Seen::Copy(Copy { name, of }), place) => Self::Copy { place: place.unwrap_or_default(), name, of },
             (Seen::Failed(Failure { name, reason, modified, hash, folder }), place) => {
-                // What RFC 3339 can't say is no date that anybody could use.
-                let modified = modified.filter(|moment| moment.year() >= 0);
                 Self::Failed { place, name, reason, modified, hash, folder }
             }
         }
