@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::config::LocationPolicy;
+use crate::regions::Region;
 
 /// Version of the payload.
 pub const SCHEMA: u32 = 1;
@@ -42,6 +43,9 @@ pub struct Detection {
     pub novel: Option<bool>,
     /// How it came to be an alert, or not.
     pub decision: Decision,
+    /// The part of the frame that `label`, `scores` and `novel` are of, where one was looked at closely and alerts; null: the
+    /// whole frame.
+    pub region: Option<Region>,
     /// Which networks looked.
     pub model: ModelRef,
     /// Where, as far as the policy publishes it.
