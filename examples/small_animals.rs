@@ -1,108 +1,146 @@
-//! exploration
-use anyhow::Result;
-use arcticd::frame::{self, Limits, Pixels, Scale};
+//! How small an animal may be in a wide scene, by whole frames and by regions: the tables of docs/accuracy.md.
+//!
+//! `ARCTICD_TEST_DATA=PHOTOS cargo run --release --example small_animals -- [test|train] [LANDSCAPES] [ROUNDS] [WIDTH] [MODE]`
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use arcticd::classifier::Classifier;
+use arcticd::config::{Alerts, Regions, RegionsMode};
+use arcticd::frame::Limits;
 use arcticd::model::Model;
-use arcticd::regions::{Region, Regions, cut, tiles};
-use std::path::Path;
-use testkit::wide::{Album, Cutout, Light, Place, Wide};
+use testkit::wide::measure::{BEAR, Seen, Shows, watch};
+use testkit::wide::{Album, Light};
 
-const MARGINS: [f32; 3] = [1.0, 1.15, 1.4];
-
-#[derive(Default)]
-struct Kind {
-    name: &'static str,
-    whole: Vec<f32>,
-    best: Vec<[f32; 5]>,
-    parts: usize,
-    hit: usize,
-    iou: f32,
-    unknown: usize,
-    ms: f32,
-}
-
-fn iou(a: (f32, f32, f32, f32), b: &Place) -> f32 {
-    let (bx, by, bw, bh) = (b.x as f32, b.y as f32, b.width as f32, b.height as f32);
-    let w = (a.0 + a.2).min(bx + bw) - a.0.max(bx);
-    let h = (a.1 + a.3).min(by + bh) - a.1.max(by);
-    if w <= 0.0 || h <= 0.0 { 0.0 } else { w * h / (a.2 * a.3 + bw * bh - w * h) }
-}
+const SHARES: [f32; 2] = [1.0 / 8.0, 1.0 / 16.0];
 
 fn main() -> Result<()> {
-    let root = std::env::var("ARCTICD_TEST_DATA")?;
-    let split = std::env::args().nth(1).unwrap_or("test".into());
-    let album = Album::load(Path::new(&root), &split)?;
-    let model = Model::builtin()?;
-    let score = |p: &Pixels| -> Result<f32> { Ok(model.classify(p)?.labels.iter().find(|l| l.0 == "polar_bear").unwrap().1) };
-    let names = ["bear 1/8", "bear 1/16", "steady", "jump", "other 1/8"];
-    let mut kinds: Vec<Kind> = names.map(|name| Kind { name, ..Kind::default() }).into();
-    let bears: Vec<&Cutout> = album.of("polar_bear").collect();
-    let others: Vec<&Cutout> = album.animals.iter().filter(|(l, _)| l != "polar_bear").map(|(_, c)| c).collect();
-    for (n, ground) in album.landscapes.iter().enumerate() {
-        let mut wide = Wide::of(ground, 1920, n as u64)?;
-        let mut views = Regions::default();
-        for step in 0..31 {
-            let pick = |from: &[&Cutout], k: usize| from[(n * 5 + step / 5 + k) % from.len()].clone();
-            let (kind, light, animal) = if step < 6 { (2, Light::Steady, None) } else {
-                match step % 5 {
-                    0 => (0, Light::Steady, Some((pick(&bears, 0), 1.0 / 8.0))),
-                    1 => (3, Light::Jump, None),
-                    2 => (1, Light::Steady, Some((pick(&bears, 0), 1.0 / 16.0))),
-                    3 => (2, Light::Steady, None),
-                    _ => (4, Light::Steady, Some((pick(&others, 0), 1.0 / 8.0))),
-                }
-            };
-            let t0 = std::time::Instant::now();
-            let (jpeg, place) = wide.frame(light, animal.as_ref().map(|(c, s)| (c, *s)))?;
-            let t1 = std::time::Instant::now();
-            let small = frame::decode(&jpeg, Scale::AtLeast { width: 384, height: 384 }, &Limits::default())?;
-            let t2 = std::time::Instant::now();
-            let clock = std::time::Instant::now();
-            let found = views.look(None, &small.pixels, 3);
-            kinds[kind].ms += clock.elapsed().as_secs_f32() * 1000.0;
-            if step < 3 { continue; }
-            let k = &mut kinds[kind];
-            let t3 = std::time::Instant::now();
-            k.whole.push(score(&small.pixels)?);
-            if n == 0 { eprintln!("compose {:?} decode {:?} look {:?} net {:?}", t1 - t0, t2 - t1, t3 - t2, t3.elapsed()); }
-            let Some(parts) = found else { k.unknown += 1; k.best.push([0.0; 5]); continue };
-            k.parts += parts.len();
-            let full = if parts.is_empty() { small.pixels.clone() } else { frame::decode(&jpeg, Scale::Full, &Limits::default())?.pixels };
-            let mut best = [0.0_f32; 5];
-            let mut best_iou = 0.0_f32;
-            for part in &parts {
-                let (w, h) = (full.width as f32, full.height as f32);
-                let abox = (part.x * w, part.y * h, part.width * w, part.height * h);
-                if let Some(place) = &place { best_iou = best_iou.max(iou(abox, place)); }
-                let mut scores = Vec::new();
-                for around in MARGINS {
-                    let side = (abox.2.max(abox.3) * around).min(h).min(w);
-                    let x = (abox.0 + abox.2 / 2.0 - side / 2.0).clamp(0.0, w - side);
-                    let y = (abox.1 + abox.3 / 2.0 - side / 2.0).clamp(0.0, h - side);
-                    let region = Region { x: x as u32, y: y as u32, width: side as u32, height: side as u32 };
-                    scores.push(score(&cut(&full, region, (full.width, full.height)).unwrap())?);
-                }
-                let logit = |p: f32| (p.clamp(1e-6, 1.0 - 1e-6) / (1.0 - p.clamp(1e-6, 1.0 - 1e-6))).ln();
-                let back = |l: f32| 1.0 / (1.0 + (-l).exp());
-                scores.push(back((logit(scores[0]) + logit(scores[1]) + logit(scores[2])) / 3.0));
-                scores.push(back((logit(scores[0]) + logit(scores[1])) / 2.0));
-                for (b, s) in best.iter_mut().zip(&scores) { *b = b.max(*s); }
-            }
-            if best_iou > 0.3 { k.hit += 1; k.iou += best_iou; } else if place.is_some() && n % 5 == 0 { std::fs::write(format!("/tmp/rg-miss-{}-{n}-{step}.jpg", names[kind].replace('/', "_").replace(' ', "_")), &jpeg)?; eprintln!("miss n={n} step={step} {} place {place:?} parts {parts:?}", names[kind]); }
-            if place.is_none() && !parts.is_empty() && n % 5 == 0 { eprintln!("false part n={n} step={step} {} {parts:?}", names[kind]); }
-            k.best.push(best);
-        }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let argument = |at: usize, usual: &str| arguments.get(at).cloned().unwrap_or_else(|| usual.to_owned());
+    let root = std::env::var_os("ARCTICD_TEST_DATA")
+        .map(PathBuf::from)
+        .context("ARCTICD_TEST_DATA names no folder of photos")?;
+    let album = Album::load(&root, &argument(0, "test"))?;
+    let landscapes = argument(1, "1000").parse::<usize>()?.min(album.landscapes.len());
+    let (rounds, width) = (argument(2, "6").parse()?, argument(3, "1920").parse()?);
+    let mode = match argument(4, "motion").as_str() {
+        "motion" => RegionsMode::Motion,
+        "tiles" => RegionsMode::Tiles,
+        other => bail!("{other} is neither motion nor tiles"),
+    };
+    let alerts = Alerts::default();
+    let classifier = Classifier::new(Model::builtin()?, "wide".into(), &alerts, Limits::default())?;
+    let regions = Regions { mode, ..Regions::default() };
+
+    let mut seen = Vec::new();
+    for number in 0..landscapes {
+        seen.extend(watch(&classifier, &regions, &album, number..number + 1, rounds, &SHARES, width)?);
+        eprintln!("{} of {landscapes} landscapes", number + 1);
     }
-    let _ = tiles(1, 1);
-    for k in &kinds {
-        let n = k.whole.len().max(1) as f32;
-        println!("{}: n={n} parts a frame {:.2} unknown {} hit {:.3} mean iou {:.2} look {:.1} ms", k.name, k.parts as f32 / n, k.unknown, k.hit as f32 / n, k.iou / k.hit.max(1) as f32, k.ms / n);
-        for variant in 0..6 {
-            let name = ["whole", "1.0", "1.15", "1.4", "mean3", "mean2"][variant];
-            let values: Vec<f32> = if variant == 0 { k.whole.clone() } else { k.best.iter().map(|b| b[variant - 1]).collect() };
-            print!("   {name:>6}");
-            for t in [0.1, 0.2, 0.29, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9] { print!(" {t}: {:5.1}", 100.0 * values.iter().filter(|s| **s >= t).count() as f32 / n); }
-            println!();
-        }
-    }
+    let threshold =
+        classifier.proven().rules().alerting().find(|(label, _)| *label == BEAR).map_or(1.0, |(_, least)| least);
+    println!(
+        "{landscapes} landscapes, frames {width} pixels wide, whole frame from {threshold}, regions from {}\n",
+        regions.threshold
+    );
+    table(&seen);
+    at_equal_false_alerts(&seen);
+    each_bear(&seen);
+    costs(&seen);
     Ok(())
+}
+
+fn table(seen: &[Seen]) {
+    println!("| frames | whole frame | with regions | where the animal is | place known |");
+    println!("| --- | --- | --- | --- | --- |");
+    let rows: [(&str, &dyn Fn(&Seen) -> bool); 5] = [
+        ("bears, 1/8 of the width", &|seen| matches!(seen.shows, Shows::Bear(share, _) if share > 0.1)),
+        ("bears, 1/16 of the width", &|seen| matches!(seen.shows, Shows::Bear(share, _) if share < 0.1)),
+        ("nothing", &|seen| seen.shows == Shows::Nothing(Light::Steady)),
+        ("nothing, the light has jumped", &|seen| seen.shows == Shows::Nothing(Light::Jump)),
+        ("a fox or walrus, 1/8 of the width", &|seen| seen.shows == Shows::Other),
+    ];
+    for (name, belongs) in rows {
+        let of: Vec<&Seen> = seen.iter().filter(|seen| belongs(seen)).collect();
+        let share = |counts: &dyn Fn(&Seen) -> bool| share(of.iter().filter(|seen| counts(seen)).count(), of.len());
+        let animal = of.iter().any(|seen| seen.known_place.is_some());
+        let place = if animal { share(&|seen| seen.alerts && seen.in_place) } else { String::new() };
+        let known = if animal {
+            share(&|seen| seen.known_place.is_some_and(|score| score >= Regions::default().threshold))
+        } else {
+            String::new()
+        };
+        println!(
+            "| {name} | {} | {} | {place} | {known} |",
+            share(&|seen| seen.whole_alerts),
+            share(&|seen| seen.alerts)
+        );
+    }
+}
+
+/// The whole frame with whatever threshold does best at no more false alerts than regions have, and at most 1 %.
+fn at_equal_false_alerts(seen: &[Seen]) {
+    let nothing: Vec<&Seen> = seen.iter().filter(|seen| matches!(seen.shows, Shows::Nothing(_))).collect();
+    let by_regions = nothing.iter().filter(|seen| seen.alerts).count();
+    let mut scores: Vec<f32> = nothing.iter().map(|seen| seen.whole).collect();
+    scores.sort_by(|a, b| b.total_cmp(a));
+    println!();
+    for (name, allowed) in
+        [("as many false alerts as regions have", by_regions), ("at most 1 % false alerts", nothing.len() / 100)]
+    {
+        let Some(threshold) = scores.get(allowed) else { continue };
+        let bears = |large: bool| {
+            let of: Vec<&Seen> = seen
+                .iter()
+                .filter(|seen| matches!(seen.shows, Shows::Bear(share, _) if (share > 0.1) == large))
+                .collect();
+            share(of.iter().filter(|seen| seen.whole > *threshold).count(), of.len())
+        };
+        println!(
+            "whole frame, {name} ({allowed} of {}), above {threshold:.4}: 1/8 {}, 1/16 {}",
+            nothing.len(),
+            bears(true),
+            bears(false)
+        );
+    }
+}
+
+fn each_bear(seen: &[Seen]) {
+    let bears = seen.iter().filter_map(|seen| match seen.shows {
+        Shows::Bear(share, bear) if share > 0.1 => Some((bear, seen.alerts)),
+        _ => None,
+    });
+    let mut counts = std::collections::BTreeMap::<usize, (usize, usize)>::new();
+    for (bear, alerts) in bears {
+        let count = counts.entry(bear).or_default();
+        *count = (count.0 + usize::from(alerts), count.1 + 1);
+    }
+    let text: Vec<String> = counts.values().map(|(found, all)| format!("{found}/{all}")).collect();
+    println!("\neach bear, 1/8, with regions: {}", text.join(" "));
+}
+
+fn costs(seen: &[Seen]) {
+    println!(
+        "\n| parts looked at | frames | whole frame, ms | with regions, ms | ratio |\n| --- | --- | --- | --- | --- |"
+    );
+    for parts in 0..=3 {
+        let of: Vec<&Seen> = seen.iter().filter(|seen| seen.parts == parts && !seen.whole_alerts).collect();
+        // Medians: the machine does other things too.
+        let median = |time: &dyn Fn(&Seen) -> f64| {
+            let mut times: Vec<f64> = of.iter().map(|seen| time(seen) * 1000.0).collect();
+            times.sort_by(f64::total_cmp);
+            times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
+        };
+        let (whole, with) = (median(&|seen| seen.took.0.as_secs_f64()), median(&|seen| seen.took.1.as_secs_f64()));
+        println!("| {parts} | {} | {whole:.1} | {with:.1} | {:.2} |", of.len(), with / whole);
+    }
+    let total = |time: fn(&Seen) -> f64| seen.iter().map(time).sum::<f64>();
+    println!(
+        "all frames: {:.2} times the whole frame's time",
+        total(|seen| seen.took.1.as_secs_f64()) / total(|seen| seen.took.0.as_secs_f64())
+    );
+}
+
+fn share(count: usize, all: usize) -> String {
+    format!("{count} of {all} = {:.1} %", 100.0 * count as f64 / all.max(1) as f64)
 }

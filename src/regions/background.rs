@@ -18,6 +18,8 @@ const FLOOR: f32 = 4.0;
 const USUAL: f32 = 3.0;
 /// Of the step to the next cell: a camera that trembles.
 const TREMBLE: f32 = 0.2;
+/// From this level on, highlights begin to be clipped, each level beyond by as many more that are noise.
+const BRIGHT: f32 = 225.0;
 /// Levels squared below which the surroundings have no contrast to tell the gain from.
 const FLAT: f32 = 100.0;
 
@@ -97,8 +99,13 @@ impl Background {
                 .map(|((luma, explained), expected)| 1.0 / (1.0 + ((luma - explained) / expected).powi(2)))
                 .collect();
         }
-        let rest: Vec<f32> = plane.luma.iter().zip(&explained).map(|(luma, explained)| luma - explained).collect();
-        let strangeness = rest.iter().zip(&expected).map(|(rest, expected)| rest.abs() / expected).collect();
+        let rest: Vec<f32> =
+            plane.luma.iter().zip(&explained).map(|(luma, explained)| luma - explained.clamp(0.0, 255.0)).collect();
+        let allowed = expected
+            .iter()
+            .zip(&explained)
+            .map(|(expected, explained)| expected + (explained - BRIGHT).clamp(0.0, 40.0));
+        let strangeness = rest.iter().zip(allowed).map(|(rest, allowed)| rest.abs() / allowed).collect();
         Difference { strangeness, explained, rest }
     }
 

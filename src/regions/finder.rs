@@ -7,6 +7,8 @@ use super::background::Difference;
 const SMALLEST: f32 = 0.0006;
 /// From this share of strange cells on it is the light, or the camera, and no animal.
 const EVERYWHERE: f32 = 0.35;
+/// Of the frame's longer side: something larger is seen as well in the whole frame, if it is something.
+const LARGEST: f32 = 0.6;
 /// Cells between two boxes that are taken for one thing: legs and belly of a bear on snow.
 const NEAR: usize = 4;
 
@@ -64,7 +66,8 @@ pub(super) fn find(difference: &Difference, columns: usize, most: usize) -> Foun
         let other = patches.swap_remove(b);
         patches[a].join(&other);
     }
-    patches.retain(|patch| patch.cells >= least);
+    let largest = (LARGEST * columns.max(rows) as f32) as usize;
+    patches.retain(|patch| patch.cells >= least && (patch.right - patch.left).max(patch.bottom - patch.top) < largest);
     patches.sort_by(|a, b| b.sum.total_cmp(&a.sum));
     let share = |from: usize, to: usize, all: usize| (from as f32 / all as f32, (to - from + 1) as f32 / all as f32);
     let part = |patch: &Patch| {

@@ -53,14 +53,12 @@ pub struct Region {
 }
 
 impl Part {
-    /// The square, in pixels of a frame of these sides, that holds this part with a little of what is around it; smaller only
-    /// where the frame is.
+    /// The square, in pixels of a frame of these sides, that holds this part; smaller only where the frame is.
     pub fn square(self, width: u32, height: u32) -> Region {
-        /// Measured: tighter cuts off ears, wider makes the animal small again (docs/accuracy.md).
-        const AROUND: f32 = 1.1;
         let (frame_width, frame_height) = (width as f32, height as f32);
         let longer = (self.width * frame_width).max(self.height * frame_height);
-        let side = (longer * AROUND).round().clamp(1.0, frame_width.min(frame_height).max(1.0));
+        // No wider: the head was taught with animals that fill the picture (docs/accuracy.md).
+        let side = longer.round().clamp(1.0, frame_width.min(frame_height).max(1.0));
         let place = |start: f32, length: f32, frame: f32| {
             ((start + length / 2.0) * frame - side / 2.0).round().clamp(0.0, (frame - side).max(0.0)) as u32
         };

@@ -74,7 +74,10 @@ fn something_small_and_new_is_found_where_it_is_in_whatever_light() {
             let found = &parts[0];
             let off = |found: f32, right: u32| (found - right as f32).abs();
             assert!(off(found.x * width, place.x) <= 6.0 && off(found.y * height, place.y) <= 6.0, "{what}");
-            assert!(off(found.width * width, place.width) <= 12.0 && off(found.height * height, place.height) <= 12.0, "{what}");
+            assert!(
+                off(found.width * width, place.width) <= 12.0 && off(found.height * height, place.height) <= 12.0,
+                "{what}"
+            );
         }
     }
 }
@@ -83,7 +86,9 @@ fn something_small_and_new_is_found_where_it_is_in_whatever_light() {
 fn light_and_noise_alone_are_nothing_new() {
     let mut views = knowing(2, 6);
     for (number, (gain, offset, cloud)) in
-        [(0.5, 0.0, 0.0), (1.2, 5.0, 0.3), (0.7, 40.0, 0.0), (0.9, -20.0, 0.5), (0.4, 10.0, 0.2)].into_iter().enumerate()
+        [(0.5, 0.0, 0.0), (1.2, 5.0, 0.3), (0.7, 40.0, 0.0), (0.9, -20.0, 0.5), (0.4, 10.0, 0.2)]
+            .into_iter()
+            .enumerate()
     {
         let parts = views.look(None, &lit(&scene(2), gain, offset, cloud, 500 + number as u64), 3);
         assert_eq!(parts, Some(Vec::new()), "{gain} {offset} {cloud}");
@@ -92,7 +97,8 @@ fn light_and_noise_alone_are_nothing_new() {
 
 #[test]
 fn what_stays_becomes_scenery_but_not_at_once() {
-    let frame = |number| lit(&with(&scene(3), Region { x: 100, y: 100, width: 40, height: 40 }, 220), 1.0, 0.0, 0.0, number);
+    let frame =
+        |number| lit(&with(&scene(3), Region { x: 100, y: 100, width: 40, height: 40 }, 220), 1.0, 0.0, 0.0, number);
     let mut views = knowing(3, 12);
     let seen = (0..400).map(|number| views.look(None, &frame(number), 3).is_none_or(|parts| !parts.is_empty()));
     let seen = seen.take_while(|seen| *seen).count();
@@ -185,14 +191,17 @@ fn whatever_an_eighth_as_wide_as_the_frame_lies_whole_in_a_tile() {
 fn a_part_becomes_a_square_within_the_frame_and_is_cut_at_any_scale() {
     let corner = Part { x: 0.9, y: 0.95, width: 0.1, height: 0.05 };
     let region = corner.square(4000, 3000);
-    assert_eq!((region.width, region.height), (440, 440));
+    assert_eq!((region.width, region.height), (400, 400));
     assert_eq!((region.x + region.width, region.y + region.height), (4000, 3000));
-    assert_eq!(Part { x: 0.0, y: 0.0, width: 1.0, height: 1.0 }.square(40, 30), Region { x: 5, y: 0, width: 30, height: 30 });
+    assert_eq!(
+        Part { x: 0.0, y: 0.0, width: 1.0, height: 1.0 }.square(40, 30),
+        Region { x: 5, y: 0, width: 30, height: 30 }
+    );
 
     let wanted = scale_for(&[region], (4000, 3000), (192, 192));
-    assert_eq!(wanted, Scale::AtLeast { width: 1746, height: 1310 });
+    assert_eq!(wanted, Scale::AtLeast { width: 1920, height: 1440 });
     let decoded = Pixels { width: 2000, height: 1500, rgb: vec![7; 2000 * 1500 * 3] };
     let crop = cut(&decoded, region, (4000, 3000)).unwrap();
-    assert_eq!((crop.width, crop.height, crop.rgb.len()), (220, 220, 220 * 220 * 3));
+    assert_eq!((crop.width, crop.height, crop.rgb.len()), (200, 200, 200 * 200 * 3));
     assert_eq!(cut(&decoded, Region { x: 5000, y: 0, width: 10, height: 10 }, (4000, 3000)), None);
 }

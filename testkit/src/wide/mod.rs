@@ -4,6 +4,7 @@
 //! (`photos.txt`), made small, and laid in with soft edges. Each frame is a JPEG file. The photos are not part of the project.
 
 mod cutout;
+pub mod measure;
 mod scene;
 
 use std::path::Path;
