@@ -9,10 +9,12 @@ use super::plane::Plane;
 use super::{Part, Trouble};
 use crate::frame::Pixels;
 
-/// Cameras that are remembered, 300 kB each; of more the one that was silent longest starts anew.
+/// Cameras that are remembered, at most 400 kB each; of more the one that was silent longest starts anew.
 const CAMERAS: usize = 32;
 /// Frames after which a scene is known so well that another one is worth a warning.
 const SETTLED: u32 = 12;
+/// Mean step between neighbours, in levels, that is more than noise.
+const LEAST_DETAIL: f32 = 1.0;
 /// Likeness of the fine structure below which a frame shows another scene.
 const UNLIKE: f32 = 0.15;
 /// Frames in a row that show one and the same other scene: the camera stands elsewhere now.
@@ -99,7 +101,9 @@ impl View {
             return None;
         }
         let settled = self.background.frames() >= SETTLED;
-        let detail = settled.then(|| mean(&plane.edges()) / self.background.detail().max(f32::MIN_POSITIVE));
+        // A scene without detail has none to lose.
+        let usual = self.background.detail();
+        let detail = (settled && usual > LEAST_DETAIL).then(|| mean(&plane.edges()) / usual);
         let clear = self.lens.see(mean(&plane.luma), detail);
         if !clear {
             self.elsewhere = None;
