@@ -210,7 +210,8 @@ impl Classifier {
     }
 
     /// As [`Classifier::classify`]; where the whole frame does not alert, the parts of it that `closer` names may. They can add
-    /// an alert and never take one away. Features and what is learned of heads are the whole frame's.
+    /// an alert and never take one away. It is the proven head that judges them; features and what is
+    /// learned of heads are the whole frame's.
     pub fn classify_closely(
         &self,
         bytes: &[u8],
@@ -229,10 +230,12 @@ impl Classifier {
         let Judgement { answer, observation } = judges.judge(&seen.features);
         seen.timing.head = judging.elapsed();
         let classified = answer.map(|(mut opinion, judge)| {
+            let proven = &judges.proven;
             let looked =
-                closer.and_then(|closer| self.look_closer(bytes, &seen.frame, file.camera, closer, &opinion, &judge));
+                closer.and_then(|closer| self.look_closer(bytes, &seen.frame, file.camera, closer, &opinion, proven));
             let (closer, found) = looked.map_or((None, None), |(closer, found)| (Some(closer), found));
             let (region, found) = found.unzip();
+            let judge = if found.is_some() { proven.clone() } else { judge };
             opinion = found.unwrap_or(opinion);
             let mut detection = self.detection(&seen.frame, hash, file, &opinion, &judge, now, start.elapsed());
             detection.region = region;

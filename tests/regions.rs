@@ -32,7 +32,10 @@ fn wide() -> (Vec<Vec<u8>>, Vec<u8>, Place) {
 fn is_there(region: Option<Region>, place: Place) {
     let region = region.expect("the part that alerts is named");
     let (x, y) = (region.x + region.width / 2, region.y + region.height / 2);
-    assert!((place.x..place.x + place.width).contains(&x) && (place.y..place.y + place.height).contains(&y), "{region:?} {place:?}");
+    assert!(
+        (place.x..place.x + place.width).contains(&x) && (place.y..place.y + place.height).contains(&y),
+        "{region:?} {place:?}"
+    );
     assert!(region.width < 2 * place.width, "{region:?} {place:?}");
 }
 
@@ -100,6 +103,17 @@ fn once_takes_the_images_of_one_call_for_one_cameras() {
     assert_eq!(alerts, [false, false, false, false, false, true]);
     is_there(found[5].region, place);
     assert!(!once("motion", &names[5..])[0].decision.alert, "alone nothing in it is new");
+    // In tiles all of it is looked at, whatever comes of it.
+    let output = Command::new(BIN)
+        .args(["--once", &names[5]])
+        .env_clear()
+        .env("ARCTICD_MODEL_HEAD", parts::head())
+        .env("ARCTICD_REGIONS_MODE", "tiles")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("closer look") || said.contains("seen in the part"), "{said}");
     assert!(once("off", &names).iter().all(|detection| detection.region.is_none() && !detection.decision.alert));
 }
 
@@ -130,7 +144,8 @@ fn small_bears_of_photos_are_found_by_regions() {
         return parts::skip("small animals", &format!("there is no wildlife/test in {}", root.display()));
     }
     let album = Album::load(&root, "test").unwrap();
-    let classifier = Classifier::new(Model::builtin().unwrap(), "wide".into(), &Alerts::default(), Limits::default()).unwrap();
+    let classifier =
+        Classifier::new(Model::builtin().unwrap(), "wide".into(), &Alerts::default(), Limits::default()).unwrap();
     let regions = Regions { mode: RegionsMode::Motion, ..Regions::default() };
     // Bears that are easily told, each at a landscape of its own; docs/accuracy.md has them all.
     let seen = watch(&classifier, &regions, &album, 0..3, 3, &[1.0 / 8.0], 1280).unwrap();

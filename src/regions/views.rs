@@ -96,7 +96,8 @@ impl View {
     fn look(&mut self, plane: Plane, most: usize) -> Option<Vec<Part>> {
         if !self.background.fits(&plane) {
             // Turned upright, or set to another resolution.
-            let lens = self.lens;
+            let mut lens = self.lens;
+            lens.see(mean(&plane.luma), None);
             *self = Self { lens, ..Self::new(plane, self.last) };
             return None;
         }

@@ -61,7 +61,8 @@ fn classified(name: &str, at: i64, label: &str, confidence: f32, alert: bool) ->
         replayed: false,
     };
     let scores = Scores { labels: Vec::new(), novel: None, timing: Timing::default() };
-    Classified { detection, verdict, scores, at, partial: None, decode: Duration::ZERO, features: None, pixels: None }
+    let (partial, closer, features, pixels) = (None, None, None, None);
+    Classified { detection, verdict, scores, at, partial, decode: Duration::ZERO, closer, features, pixels }
 }
 
 /// Frames as name, seconds after [`DAY`], label, confidence and whether they alert.
