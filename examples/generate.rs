@@ -1,4 +1,4 @@
-//! Writes what is made from the definitions in the library: the configuration's schema, man pages, shell completions; and,
+//! Writes what is made from the definitions in the library: schemas and the AsyncAPI document, man pages, shell completions; and,
 //! from photos, the background features that `arcticd train` adds where there is no background folder; and the picture of
 //! the watchdog's self-test.
 //! `cargo xtask schema`, `man`, `completions`, `package` and `background` call it.
@@ -23,7 +23,9 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["schema"] => write(&root.join("schema/config.schema.json"), arcticd::config::schema_text().as_bytes()),
+        ["schema"] => arcticd::contract::files()
+            .into_iter()
+            .try_for_each(|(name, text)| write(&root.join("schema").join(name), text.as_bytes())),
         ["man"] => man(&root.join("target/man")),
         ["man", directory] => man(Path::new(directory)),
         ["completions"] => completions(&root.join("target/completions")),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use rumqttc::{AsyncClient, Event, Packet, QoS, Transport};
 use rustix::fs::Access;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::account::{self, Account};
@@ -27,10 +28,14 @@ use crate::retention::Room;
 use crate::terminal;
 
 /// One stage.
-#[derive(Debug, Serialize)]
-struct Verdict {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Verdict {
+    /// What was tried.
     stage: &'static str,
+    /// Whether it is well.
     ok: bool,
+    /// What was found, or what is wrong and what to do.
     detail: String,
 }
 

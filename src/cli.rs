@@ -6,6 +6,7 @@
 mod ask;
 mod backbone;
 mod eval;
+mod fleet;
 mod head;
 mod init;
 mod push;
@@ -22,6 +23,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 pub use clap_complete::Shell;
 pub use eval::Eval;
+pub use fleet::Fleet;
 pub use head::{Head, HeadCommand, Inspect, NewKey, Pack, Sign};
 pub use init::{Init, Policy, position};
 pub use push::{BrokerFlags, Clear, Push, Targets, Until};
@@ -47,6 +49,7 @@ Examples:
   arcticd train photos/ -o my.head      make a head of folders of photos
   arcticd eval photos/ --head my.head   measure it
   arcticd head push my.head --group coast --broker mqtts://broker.example
+  arcticd fleet --config push.toml      see how all traps stand, from the broker
   arcticd backbone bench                time the built-in network on this device
 
 Configuration:
@@ -109,6 +112,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon (the default)
+    #[command(after_help = "Examples:\n  arcticd run\n  arcticd run --config ./arcticd.toml")]
     Run,
     /// Write a configuration by five questions, or from flags, and try it
     Init(Box<Init>),
@@ -123,10 +127,13 @@ enum Command {
     /// Make keys, sign and inspect heads, take over heads trained elsewhere, push heads to traps
     #[command(subcommand)]
     Head(Head),
+    /// Print a table of all traps, from what the broker knows of them
+    Fleet(Fleet),
     /// Look into a backbone, time it, or make it smaller and faster
     #[command(subcommand)]
     Backbone(BackboneCommand),
     /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  arcticd completions bash > /usr/share/bash-completion/completions/arcticd")]
     Completions {
         /// The shell
         shell: Shell,
@@ -137,6 +144,9 @@ enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum BackboneCommand {
     /// List node by node what runs on integer kernels, what in tract, and why
+    #[command(
+        after_help = "Examples:\n  arcticd backbone inspect                          the built-in one\n  arcticd backbone inspect mobilenet-int8.toml"
+    )]
     Inspect {
         /// Its manifest (a .toml file); the built-in backbone without
         #[arg(value_name = "BACKBONE", value_hint = ValueHint::FilePath)]
@@ -146,6 +156,9 @@ pub enum BackboneCommand {
         json: bool,
     },
     /// Time it here: quantized and float in one run, one thread; start-up and memory of a process
+    #[command(
+        after_help = "Examples:\n  arcticd backbone bench                            the built-in one\n  arcticd backbone bench mobilenet-int8.toml --json"
+    )]
     Bench {
         /// Its manifest (a .toml file); the built-in backbone without
         #[arg(value_name = "BACKBONE", value_hint = ValueHint::FilePath)]
@@ -164,6 +177,7 @@ pub enum BackboneCommand {
         float: bool,
     },
     /// Print the features of photos, bit for bit, an object a line: to compare one machine with another
+    #[command(after_help = "Example:\n  arcticd backbone features frame.jpg")]
     Features {
         /// Photos
         #[arg(value_name = "IMAGE", required = true, value_hint = ValueHint::FilePath)]
@@ -182,6 +196,7 @@ pub enum BackboneCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  arcticd check\n  arcticd check --config ./arcticd.toml --json")]
 struct Check {
     /// Print JSON instead of text
     #[arg(long)]
@@ -262,6 +277,13 @@ pub enum Invocation {
         /// The file after `--config`.
         config: Option<PathBuf>,
     },
+    /// Say how all traps stand.
+    Fleet {
+        /// How, and which broker.
+        call: Box<Fleet>,
+        /// The file after `--config`.
+        config: Option<PathBuf>,
+    },
     /// Work on a backbone at a desk.
     Backbone(BackboneCommand),
     /// Print a completion script.
@@ -295,12 +317,21 @@ impl TryFrom<Cli> for Invocation {
             None if !once.is_empty() => Ok(Self::Once { images: once, json, explain, config }),
             Some(Command::Check(check)) => Ok(Self::Check { config, json: json || check.json }),
             Some(Command::Eval(call)) => Ok(Self::Eval(Eval { json: json || call.json, ..call })),
+            Some(Command::Replay(call)) if call.shard.is_some() && json => {
+                mistake(ErrorKind::ArgumentConflict, "--json is for the merge of all shards")
+            }
+            Some(Command::Replay(call)) if !call.merge.is_empty() && config.is_some() => {
+                mistake(ErrorKind::ArgumentConflict, "--merge takes the rules of the shards and no --config")
+            }
             Some(Command::Replay(call)) => {
                 Ok(Self::Replay { call: Replay { json: json || call.json, ..call }, config })
             }
             Some(Command::Head(Head::List { json: own })) => Ok(Self::HeadList { json: json || own, config }),
             Some(Command::Head(Head::Push(call))) => {
                 Ok(Self::Push { call: Box::new(Push { json: json || call.json, ..*call }), config })
+            }
+            Some(Command::Fleet(call)) => {
+                Ok(Self::Fleet { call: Box::new(Fleet { json: json || call.json, ..call }), config })
             }
             _ if json => mistake(ErrorKind::MissingRequiredArgument, "--json goes with --once or with check"),
             Some(Command::Init(call)) => {
@@ -406,6 +437,55 @@ mod tests {
     fn help_and_version_are_no_failures() {
         for words in ["arcticd --help", "arcticd -h", "arcticd --version", "arcticd check --help"] {
             assert_eq!(parse(words).unwrap_err().exit_code(), 0, "{words}");
+        }
+    }
+
+    /// What the help of `command` ends with, if it has examples: each as one line.
+    fn examples(command: &clap::Command) -> Vec<String> {
+        let help = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string);
+        let mut lines: Vec<String> = Vec::new();
+        let help = help.unwrap_or_default();
+        let begin = help.lines().skip_while(|line| !matches!(*line, "Example:" | "Examples:")).skip(1);
+        for line in begin.take_while(|line| line.starts_with("  ")) {
+            match lines.last_mut().filter(|last| last.ends_with('\\')) {
+                Some(last) => *last = last.trim_end_matches('\\').to_owned() + line.trim_start(),
+                None => lines.push(line.trim_start().to_owned()),
+            }
+        }
+        lines
+    }
+
+    /// Each command at the end of a branch, with the words that lead to it.
+    fn commands(command: &clap::Command, words: &str, found: &mut Vec<(String, clap::Command)>) {
+        let below: Vec<&clap::Command> = command.get_subcommands().filter(|below| !below.is_hide_set()).collect();
+        if below.is_empty() || !examples(command).is_empty() {
+            found.push((words.to_owned(), command.clone()));
+        }
+        below.into_iter().for_each(|below| commands(below, &format!("{words} {}", below.get_name()), found));
+    }
+
+    #[test]
+    fn the_help_of_each_command_has_an_example_that_is_understood() {
+        let mut all = Vec::new();
+        commands(&command(), "arcticd", &mut all);
+        assert!(all.len() > 15, "{all:?}");
+        for (words, command) in all {
+            let examples = examples(&command);
+            assert!(!examples.is_empty(), "{words} --help has no example: set after_help or after_long_help");
+            for example in examples {
+                // What it does stands behind two spaces, what a shell does with it behind > or |; an id that is cut short
+                // stands for a whole one.
+                let typed = example.strip_prefix("sudo ").unwrap_or(&example).split("  ").next().unwrap();
+                let typed = typed
+                    .split(" > ")
+                    .flat_map(|part| part.split(" | "))
+                    .next()
+                    .unwrap()
+                    .replace("5c1f0a9b...", &"5c".repeat(32));
+                assert!(typed.starts_with(&words), "{words} --help shows another command: {typed}");
+                let meant = parse(&typed);
+                assert!(meant.is_ok(), "{words} --help: {typed}: {}", meant.unwrap_err());
+            }
         }
     }
 

@@ -108,6 +108,7 @@ async fn live(
         tracing::error!("{text}");
     }
     status.warn("page", no_page);
+    let backbone = fallback.as_ref().map_or_else(|| Origin::from_setting(&config.model.backbone), |_| Origin::Builtin);
     status.warn("model", fallback);
     status.warn("journal", journal.warning().map(str::to_owned));
     let (inputs, heard) = mpsc::channel();
@@ -172,7 +173,7 @@ async fn live(
     }
     let progress = Arc::new(Progress::new(manager.watchdog().unwrap_or(OWN_INTERVAL)));
     let watchdog = Watchdog::new(manager, vec![watch_pulse.clone(), link_pulse]);
-    let feed = door.and_then(|door| show(door, &journal, classifier.seat(), &status, &progress));
+    let feed = door.and_then(|door| show(door, &journal, classifier.seat(), &status, &progress, backbone));
     let watchdog = if feed.is_some() { watchdog.telling(progress) } else { watchdog };
     let files = || journal.done_files().map_err(anyhow::Error::new);
     let (bell, keeper) = retention::begin(&config.capture, &trap, &queue, &status, files)?;
@@ -268,11 +269,18 @@ async fn live(
 }
 
 /// Starts the status page; without one the trap does its work all the same.
-fn show(door: Door, journal: &Journal, seat: &Seat, status: &Arc<Status>, progress: &Arc<Progress>) -> Option<Feed> {
+fn show(
+    door: Door,
+    journal: &Journal,
+    seat: &Seat,
+    status: &Arc<Status>,
+    progress: &Arc<Progress>,
+    backbone: Origin,
+) -> Option<Feed> {
     let start = || {
         let (outbox, events) = (journal.outbox()?, journal.events()?);
         let (status, seat, progress) = (status.clone(), seat.clone(), progress.clone());
-        page::start(page::Setup { door, status, seat, outbox, events, progress })
+        page::start(page::Setup { door, status, seat, outbox, events, progress, backbone })
     };
     start()
         .inspect_err(|error| {

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use crate::classifier::rfc3339;
 use crate::config::Power;
+use crate::contract::words;
 use crate::journal::Totals;
 use crate::power::{Board, Supply};
 
@@ -58,7 +60,8 @@ pub enum Link {
 }
 
 /// Since the daemon started.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Counters {
     /// Files read.
     pub frames: u64,
@@ -81,18 +84,23 @@ pub struct Counters {
 }
 
 /// When work was last done, RFC 3339.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Moments {
     /// A file was read.
+    #[schemars(regex(pattern = words::MOMENT))]
     pub seen_at: Option<String>,
     /// A frame was classified.
+    #[schemars(regex(pattern = words::MOMENT))]
     pub classified_at: Option<String>,
     /// A message was acknowledged.
+    #[schemars(regex(pattern = words::MOMENT))]
     pub acknowledged_at: Option<String>,
 }
 
 /// Files waiting to be classified.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Backlog {
     /// Just arrived.
     pub live: usize,
@@ -101,33 +109,61 @@ pub struct Backlog {
 }
 
 /// The heartbeat, published retained on `health`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Health {
+    /// Version of the payload, 1.
+    #[schemars(extend("const" = 1))]
     pub(crate) schema: u32,
+    /// Name of the trap.
+    #[schemars(regex(pattern = words::NAME))]
     pub(crate) trap: String,
+    /// When it was made: RFC 3339, the trap's clock.
+    #[schemars(regex(pattern = words::MOMENT))]
     pub(crate) at: String,
+    /// Of arcticd.
     pub(crate) version: &'static str,
+    /// Seconds since the daemon started.
     pub(crate) uptime_s: u64,
+    /// Which journal counts `seq`: another one means that the journal was lost.
+    #[schemars(regex(pattern = words::EPOCH))]
     pub(crate) epoch: String,
+    /// Every `seq` up to it was acknowledged by the broker, or given up.
     pub(crate) acked_through: u64,
+    /// Id of the backbone.
     pub(crate) backbone: String,
+    /// Name and version of the head in service.
     pub(crate) head: String,
+    /// When work was last done.
     pub(crate) last: Moments,
+    /// Files waiting to be classified.
     pub(crate) backlog: Backlog,
+    /// Messages on disk.
     pub(crate) outbox: OutboxHealth,
+    /// MiB free where the journal is; null if that can't be asked.
     pub(crate) disk_free_mib: Option<u64>,
+    /// MiB free where frames are written, at the last scan; null if that is not there.
     pub(crate) capture_free_mib: Option<u64>,
+    /// Of the board; null where it does not say.
     pub(crate) temperature_c: Option<f32>,
+    /// The board's supply; null where it does not say.
     pub(crate) power: Option<Supply>,
+    /// What a person should look at, in words; docs/troubleshoot.md has the cures.
     pub(crate) warnings: Vec<String>,
+    /// Since the daemon started.
     pub(crate) counters: Counters,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(crate) struct OutboxHealth {
+    /// Waiting for the broker.
     pub(crate) queued: u64,
+    /// Acknowledged by it.
     pub(crate) acknowledged: u64,
+    /// Given up because there were too many.
     pub(crate) dropped: u64,
+    /// The latest 20 ranges of `seq` that were given up: first and last.
     pub(crate) dropped_seq: Vec<(u64, u64)>,
 }
 

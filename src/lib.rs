@@ -13,7 +13,7 @@
 //!
 //! Beside the walk: [`accept`] takes pushed heads, tries them beside the one in service and rolls bad ones back; [`heads`] is a head as it travels, signed and checked; [`onnx`] is a network file as a graph. At a desk,
 //! never in the daemon: [`train`] fits a head and [`report`] shows how it went, [`evaluate`] measures one, [`explain`] shows where in a frame a decision came from, [`replay`] looks
-//! at a card full of frames, [`push`] brings a head to traps, [`quantize`] and [`workshop`] work on backbones; [`photos`]
+//! at a card full of frames, [`push`] brings a head to traps, [`fleet`] says how they stand, [`quantize`] and [`workshop`] work on backbones; [`photos`]
 //! finds what they look at.
 //!
 //! What joins them: [`classifier`] is one frame from bytes to a [`detection`], pure, and shared with [`once`];
@@ -32,12 +32,14 @@ pub mod classifier;
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod contract;
 pub mod daemon;
 pub mod detect;
 pub mod detection;
 pub mod evaluate;
 pub mod exit_code;
 pub mod explain;
+pub mod fleet;
 pub mod frame;
 pub mod heads;
 pub mod health;

@@ -15,7 +15,9 @@ use arcticd::config::{self, Config, DEFAULT_PATH, Loaded};
 use arcticd::daemon::{self, DaemonError};
 use arcticd::exit_code::ExitCode;
 use arcticd::service::{Manager, Reload};
-use arcticd::{accept, check, evaluate, heads, init, log, once, push, quantize, replay, terminal, train, workshop};
+use arcticd::{
+    accept, check, evaluate, fleet, heads, init, log, once, push, quantize, replay, terminal, train, workshop,
+};
 
 fn main() -> ProcessExitCode {
     run(Invocation::parse())
@@ -40,6 +42,7 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
         Invocation::Check { config, json } => check::run(config.as_deref(), json),
         Invocation::Train(call) => train::command::run(&call),
         Invocation::Eval(call) => evaluate::command::run(&call),
+        Invocation::Replay { call, .. } if !call.merge.is_empty() => replay::run(&Config::default(), &call),
         Invocation::Replay { call, config } => {
             with_config(config.as_deref(), |loaded| replay::run(&loaded.config, &call))
         }
@@ -58,6 +61,9 @@ fn run(invocation: Invocation) -> Result<ExitCode> {
         }
         Invocation::Ask { call, config } => {
             with_config(config.as_deref(), |loaded| push::asking::run(&loaded.config.mqtt, &call))
+        }
+        Invocation::Fleet { call, config } => {
+            with_config(config.as_deref(), |loaded| fleet::command::run(&loaded.config.mqtt, &call))
         }
         Invocation::Backbone(command) => match command {
             BackboneCommand::Inspect { backbone, json } => workshop::inspect::run(backbone.as_deref(), json),

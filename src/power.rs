@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::config::Power;
@@ -19,7 +20,8 @@ pub struct Board {
 }
 
 /// The firmware's word on the supply, as in `vcgencmd get_throttled`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Supply {
     /// The voltage is too low now.
     pub under_voltage: bool,

@@ -28,6 +28,11 @@ fn the_cells_sum_to_the_logit_of_each_label_less_its_bias() {
         let whole = logs(model.classify(&picture).unwrap().labels);
         let nothing = logs(model.head().score(&vec![0.0; model.backbone().features()]).unwrap());
         let explained: Vec<_> = whole.iter().map(|(label, _)| explainer.explain(&picture, label).unwrap()).collect();
+        // A head that the daemon has loaded says the same.
+        let of_loaded = Explainer::of(&Origin::Builtin, model.head(), 1).unwrap();
+        for (explained, (label, _)) in explained.iter().zip(&whole) {
+            assert_eq!(&of_loaded.explain(&picture, label).unwrap(), explained);
+        }
         let apart = |values: &[f32], at: usize| values[at] - values[0];
         let (whole, nothing): (Vec<f32>, Vec<f32>) =
             whole.iter().zip(&nothing).map(|((_, whole), (_, nothing))| (*whole, *nothing)).unzip();

@@ -174,11 +174,15 @@ fn a_filter_given_up_while_the_broker_was_away_is_not_listened_to() {
     wait_until(PATIENCE, || (!trap.warnings().is_empty()).then_some(())).expect("the link is told to be down");
     trap.order(Order::Unsubscribe(chunks()));
     broker.restart().unwrap();
-    // What is given up goes out first: when something comes by a later subscription, it was.
-    let other = Content::Chunk { id: ContentHash::of(b"another manifest"), piece: 0 };
-    retain(broker.port(), &Scope::Trap("test".into()).topic("arcticd", other), "other");
-    trap.order(Order::Subscribe(Scope::Trap("test".into()).chunks("arcticd", &ContentHash::of(b"another manifest"))));
-    trap.take_until(other, b"other");
+    // One question after another, and a subscription first: when something comes by the second one, what was given up before
+    // it was answered.
+    for name in [&b"another manifest"[..], b"a third"] {
+        let of = ContentHash::of(name);
+        let piece = Content::Chunk { id: of, piece: 0 };
+        retain(broker.port(), &Scope::Trap("test".into()).topic("arcticd", piece), "other");
+        trap.order(Order::Subscribe(Scope::Trap("test".into()).chunks("arcticd", &of)));
+        trap.take_until(piece, b"other");
+    }
     retain(broker.port(), &chunk_topic(1), "piece");
     retain(broker.port(), SET, "last");
     let mut seen = Vec::new();

@@ -8,6 +8,7 @@ mod parts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use card::{Card, replay, scene, shot, table};
 use parts::world;
@@ -85,6 +86,28 @@ fn a_file_whose_name_other_tools_can_not_find_is_told_of() {
     fs::write(world.path(".").join(odd), scene(Scene::Bear, 2)).unwrap();
     let told = replay(&world, &["card", "--megadetector", "md.json"]);
     assert!(told.stderr.contains("1 file with a name that is not UTF-8, as north/b\u{fffd}r.jpg"), "{}", told.stderr);
+}
+
+#[test]
+fn megadetectors_own_validator_finds_nothing_wrong_and_finds_what_is() {
+    let Some(python) = parts::python("megadetector, jsonpickle, tqdm") else {
+        return parts::skip("MegaDetector's validator", "ARCTICD_TEST_PYTHON names no Python that has it");
+    };
+    let world = world();
+    full_card(&world);
+    assert_eq!(replay(&world, &["card", "--megadetector", "card/md.json"]).code, 3);
+    let validated = |file: &Path| -> Value {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/validate_megadetector.py");
+        let output = Command::new(&python).arg(script).arg(file).arg(world.path("card")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let file = world.path("card/md.json");
+    assert_eq!(validated(&file), json!({ "errors": [], "warnings": [] }));
+    let mut broken: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    broken["images"][0].as_object_mut().unwrap().remove("file").unwrap();
+    fs::write(&file, broken.to_string()).unwrap();
+    assert_ne!(validated(&file)["errors"], json!([]), "it looks at nothing");
 }
 
 #[test]

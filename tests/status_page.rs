@@ -66,6 +66,36 @@ fn a_frame_that_lands_is_told_to_viewers_with_its_picture_and_is_among_the_detec
 }
 
 #[test]
+fn where_a_decision_came_from_is_shown_for_the_head_that_took_it() {
+    let world = shown();
+    let daemon = world.start(BIN).unwrap();
+    let port = port(&daemon);
+    let mut viewer = Viewer::of(port);
+    viewer.until("frames", |_| true);
+    world.drop_frame("1.jpg", &bear(1)).unwrap();
+    let told = viewer.until("frame", |_| true);
+    let why = format!("/frames/{}/why.png", told["number"]);
+    let answer = get(port, &why, &[]);
+    assert_eq!((answer.status, answer.header("content-type")), (200, "image/png"), "{}", answer.text());
+    let painted = image::load_from_memory_with_format(&answer.body, image::ImageFormat::Png).unwrap().into_rgb8();
+    // Two pictures side by side, and only the right one is painted.
+    let (width, height) = painted.dimensions();
+    let side = (width - 12) / 2;
+    assert_eq!((width, side), (side * 2 + 12, height));
+    let differ = (0..height).flat_map(|y| (0..side).map(move |x| (x, y)));
+    assert!(differ.filter(|(x, y)| painted.get_pixel(*x, *y) != painted.get_pixel(x + side + 12, *y)).count() > 1000);
+    for nothing in ["/frames/999/why.png", "/frames/-1/why.png", "/frames//why.png", "/frames/1/why.jpg"] {
+        assert_eq!(get(port, nothing, &[]).status, 404, "{nothing}");
+    }
+    // One at a time: whoever asks for many at once makes the trap no slower than one does.
+    let many: Vec<u16> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..8).map(|_| scope.spawn(|| get(port, &why, &[]).status)).collect();
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    assert!(many.iter().all(|status| [200, 409].contains(status)) && many.contains(&200), "{many:?}");
+}
+
+#[test]
 fn pictures_are_made_for_those_who_watch_and_for_nobody_else() {
     let world = shown();
     let daemon = world.start(BIN).unwrap();

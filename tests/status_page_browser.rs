@@ -70,6 +70,13 @@ fn a_frame_appears_with_its_label_within_two_seconds_on_a_phone_and_nothing_is_f
     assert!(phone.wait("return document.querySelectorAll('#frames li').length === 7", PATIENCE));
     assert_eq!(phone.run("return document.getElementById('where').textContent"), before);
 
+    // Why: what the network saw beside what each place of it said.
+    phone.run("document.getElementById('why').click()");
+    assert!(phone.wait("return document.getElementById('picture').naturalWidth > 1000", PATIENCE));
+    keep(&mut phone, "why");
+    phone.run("document.getElementById('hold').click()");
+    assert!(phone.wait("return document.getElementById('picture').naturalWidth === 640", PATIENCE));
+
     let asked = phone.requests();
     assert!(asked.iter().any(|url| url.contains("/frames/")), "{asked:?}");
     let elsewhere: Vec<&String> = asked.iter().filter(|url| !url.starts_with(&origin)).collect();

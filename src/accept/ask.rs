@@ -12,9 +12,11 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::{Envelope, EnvelopeError};
+use crate::contract::words;
 use crate::frame::ContentHash;
 use crate::heads::signature::KeyId;
 use crate::heads::{BundleError, TrustedKeys};
@@ -35,7 +37,7 @@ pub const MAX_HEADS: usize = 64;
 const MAX_LABEL: usize = 64;
 
 /// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// What is on frames that the trap kept.
@@ -49,12 +51,13 @@ pub enum Kind {
 }
 
 /// A frame and what is on it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FrameLabel {
     /// sha256 of the file, as in a detection.
     pub frame: ContentHash,
     /// `[a-z0-9_]+`.
+    #[schemars(regex(pattern = words::LABEL), length(max = MAX_LABEL))]
     pub label: String,
 }
 
@@ -116,23 +119,38 @@ pub enum AskError {
     Message(String),
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Written {
+pub(crate) struct Written {
+    /// Version of the message, 1.
+    #[schemars(extend("const" = 1))]
     format: u32,
+    /// What is asked: decides which of the other fields are there.
+    #[schemars(required)]
     kind: Option<Kind>,
+    /// Traps and groups that it is meant for; empty: all.
     #[serde(default)]
     audience: Vec<String>,
+    /// Above the last one that the trap took of this kind.
     sequence: u64,
+    /// With `labels`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_LABELS))]
     labels: Option<Vec<FrameLabel>>,
+    /// With `features`: of these frames.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_FRAMES))]
     frames: Option<Vec<ContentHash>>,
+    /// With `features`: of frames that the trap chooses so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     r#where: Option<Which>,
+    /// With `where`: of at most so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_FRAMES))]
     limit: Option<u32>,
+    /// With `forget`: their ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_HEADS))]
     heads: Option<Vec<ContentHash>>,
 }
 

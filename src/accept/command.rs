@@ -1,6 +1,8 @@
 //! `arcticd head list` and `head rollback`: asked of the daemon that runs here.
 
 use anyhow::{Result, bail};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::control;
 use super::inbox::{Answer, Request};
@@ -10,6 +12,16 @@ use crate::exit_code::ExitCode;
 use crate::journal::HeadEntry;
 use crate::terminal::{self, plain};
 
+/// What `head list --json` prints.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Listing {
+    /// As on `head/state`.
+    report: Report,
+    /// What became of heads, the latest step first.
+    history: Vec<HeadEntry>,
+}
+
 /// Prints which heads serve, and their history.
 ///
 /// # Errors
@@ -17,7 +29,7 @@ use crate::terminal::{self, plain};
 pub fn list(config: &Config, json: bool) -> Result<ExitCode> {
     match control::ask(&config.state.directory, &Request::HeadList)? {
         Answer::HeadList { report, history } if json => {
-            terminal::print(&serde_json::json!({ "report": report, "history": history }).to_string())?;
+            terminal::print(&serde_json::to_string(&Listing { report: *report, history })?)?;
         }
         Answer::HeadList { report, history } => terminal::print(&text(&report, &history))?,
         Answer::Done(text) | Answer::Refused(text) => bail!("{text}"),

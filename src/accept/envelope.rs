@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::heads::signature::{self, KeyId, Signature};
@@ -42,15 +43,27 @@ struct Written {
     signature: String,
 }
 
-#[derive(Serialize)]
-struct Asking<'a> {
+/// A signed request: its exact bytes and their signature.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Asking<'a> {
+    /// The request's exact bytes, in base64.
+    #[schemars(extend("contentEncoding" = "base64"))]
     message: &'a str,
+    /// minisign's signature of them, four lines, in base64.
+    #[schemars(extend("contentEncoding" = "base64"))]
     signature: &'a str,
 }
 
-#[derive(Serialize)]
-struct Offering<'a> {
+/// What a head is, before any bulk travels.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Offering<'a> {
+    /// The exact bytes of `manifest.json`, in base64.
+    #[schemars(extend("contentEncoding" = "base64"))]
     manifest: &'a str,
+    /// minisign's signature of them, four lines, in base64.
+    #[schemars(extend("contentEncoding" = "base64"))]
     signature: &'a str,
 }
 

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ask::Kind;
+use crate::contract::words;
 use crate::frame::ContentHash;
 
 /// Origin of a head that this trap fitted.
 pub const LOCAL: &str = "local";
 
 /// How far a head has come. On disk before the step's work begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// Its manifest is signed by a trusted key and it may come in.
@@ -75,7 +77,8 @@ impl fmt::Display for Step {
 }
 
 /// A head in short.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct HeadFacts {
     /// sha256 of its manifest; null for one that did not come as a signed bundle.
     pub id: Option<ContentHash>,
@@ -86,25 +89,32 @@ pub struct HeadFacts {
     /// Its sequence.
     pub sequence: u64,
     /// Id of the key that signed it, 16 hexadecimal digits.
+    #[schemars(regex(pattern = words::KEY))]
     pub key: Option<String>,
     /// Where it came from: `pushed`, `file`, `local` (refitted here), `configured` or `builtin`.
+    #[schemars(extend("enum" = ["pushed", "file", "local", "configured", "builtin"]))]
     pub origin: String,
 }
 
 /// The payload of `head/state`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Report {
     /// Version of the payload, 1.
+    #[schemars(extend("const" = 1))]
     pub schema: u32,
     /// Name of the trap.
+    #[schemars(regex(pattern = words::NAME))]
     pub trap: String,
     /// Its groups.
     pub groups: Vec<String>,
     /// RFC 3339, the trap's clock.
+    #[schemars(regex(pattern = words::MOMENT))]
     pub at: String,
-    /// Id and sha256 of the backbone that heads must be for.
+    /// Id of the backbone that heads must be for.
     pub backbone: String,
-    /// As [`Report::backbone`].
+    /// sha256 of its network.
+    #[schemars(regex(pattern = words::SHA256))]
     pub backbone_sha256: String,
     /// Largest head that is taken, in bytes of network and canaries.
     pub max_bytes: u64,
@@ -138,7 +148,8 @@ fn unbounded() -> u64 {
 }
 
 /// What a trap can be asked about, and what it was.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Local {
     /// Frames whose features it keeps.
     pub kept: u64,
@@ -149,13 +160,15 @@ pub struct Local {
 }
 
 /// A request that was taken, and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Asked {
     /// Its sequence: none up to it is taken any more.
     pub sequence: u64,
     /// sha256 of its message.
     pub id: ContentHash,
     /// Id of the key that signed it.
+    #[schemars(regex(pattern = words::KEY))]
     pub key: String,
     /// How far it came.
     pub state: AskState,
@@ -166,7 +179,7 @@ pub struct Asked {
 }
 
 /// How far a request came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AskState {
     /// Taken, and not answered yet.
@@ -178,7 +191,8 @@ pub enum AskState {
 }
 
 /// What became of an offer. It is not tried again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Decided {
     /// sha256 of the head's manifest.
     pub id: ContentHash,
@@ -205,7 +219,8 @@ impl Report {
 }
 
 /// How the last offer stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct OfferReport {
     /// The head.
     #[serde(flatten)]
@@ -225,7 +240,8 @@ pub struct OfferReport {
 }
 
 /// What became of the frames that two heads looked at.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct TrialReport {
     /// Frames that both judged.
     pub frames: u64,
@@ -246,7 +262,8 @@ pub struct TrialReport {
 }
 
 /// What was refused unproven. Not on disk: whoever may publish here must not wear out the flash.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Refusals {
     /// How many messages.
     pub count: u64,

@@ -37,6 +37,7 @@ pub struct AskCall {
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum AskWhat {
     /// Tell traps what is on frames whose features they keep
+    #[command(after_help = "Example:\n  arcticd head ask labels labels.csv --trap mast-3 --key me.key")]
     Labels {
         /// A line a frame: its sha256 and its label, separated by a comma, a semicolon or white space
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -46,12 +47,16 @@ pub enum AskWhat {
         way: AskWay,
     },
     /// Let traps fit a head on their labelled frames, and try it if it is not worse than theirs
+    #[command(after_help = "Example:\n  arcticd head ask refit --trap mast-3 --key me.key")]
     Refit {
         /// Whom, and how.
         #[command(flatten)]
         way: AskWay,
     },
     /// Get the features of frames, so that a head can be trained without their photos
+    #[command(
+        after_help = "Example:\n  arcticd head ask features --where unsure --limit 20 -o look/ --trap mast-3 --key me.key"
+    )]
     Features {
         /// Of these frames: sha256 of the file, as in a detection; several separated by commas
         #[arg(long, value_name = "SHA256", value_delimiter = ',', num_args = 1..=MAX_FRAMES, conflicts_with = "which")]
@@ -70,6 +75,7 @@ pub enum AskWhat {
         way: AskWay,
     },
     /// Take heads out of service, for ever
+    #[command(after_help = "Example:\n  arcticd head ask forget 5c1f0a9b... --group coast --key me.key")]
     Forget {
         /// Ids of the heads, as on head/state and in `arcticd head inspect`
         #[arg(value_name = "ID", required = true, num_args = 1..=MAX_HEADS)]

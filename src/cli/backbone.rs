@@ -6,6 +6,9 @@ use clap::{Args, ValueEnum, ValueHint};
 
 /// Write the manifest of a backbone that a user brings.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(
+    after_help = "Examples:\n  arcticd backbone add resnet50v2.onnx --like keras-resnet50v2\n  arcticd backbone add --like help                   what it may be like"
+)]
 pub struct Add {
     /// The network
     #[arg(value_name = "FILE.onnx", value_hint = ValueHint::FilePath)]

@@ -6,6 +6,9 @@ use clap::{Args, ValueHint};
 
 /// Measure a head on labelled photos.
 #[derive(Debug, Clone, PartialEq, Args)]
+#[command(
+    after_help = "Examples:\n  arcticd eval photos/test --head svalbard.head\n  arcticd eval photos/test --head svalbard.head --require recall>=0.99"
+)]
 pub struct Eval {
     /// Folders of photos: DIR/LABEL/
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]

@@ -20,12 +20,14 @@ pub enum Head {
     /// Ask traps, signed: take labels, fit a head, give features, forget a head
     Ask(Box<AskCall>),
     /// Ask the running daemon which heads serve and what became of those that were pushed
+    #[command(after_help = "Examples:\n  arcticd head list\n  arcticd head list --config ./arcticd.toml --json")]
     List {
         /// Print one JSON object instead of text
         #[arg(long)]
         json: bool,
     },
     /// End a new head's trial, or return to the head before; the one left is refused for ever
+    #[command(after_help = "Example:\n  arcticd head rollback")]
     Rollback,
 }
 
@@ -44,6 +46,7 @@ pub enum HeadCommand {
 
 /// Make a key pair.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = "Example:\n  arcticd head new-key field        field.key and field.pub")]
 pub struct NewKey {
     /// Where to write: NAME.key and NAME.pub
     #[arg(value_name = "NAME", value_hint = ValueHint::FilePath)]
@@ -58,6 +61,7 @@ pub struct NewKey {
 
 /// Sign a head.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = "Example:\n  arcticd head sign svalbard.head --key field.key")]
 pub struct Sign {
     /// The head, changed in place
     #[arg(value_name = "NAME.head", value_hint = ValueHint::FilePath)]
@@ -78,6 +82,9 @@ pub struct Sign {
 
 /// Show and check a head.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(
+    after_help = "Examples:\n  arcticd head inspect                              the built-in one\n  arcticd head inspect svalbard.head --trust field.pub"
+)]
 pub struct Inspect {
     /// A .head file or a head's directory; the built-in head without
     #[arg(value_name = "HEAD", value_hint = ValueHint::AnyPath)]
@@ -95,6 +102,9 @@ pub struct Inspect {
 
 /// Make a head of an ONNX network.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(
+    after_help = "Example:\n  arcticd head pack --onnx layers.onnx --labels polar_bear,other --alert polar_bear --backbone builtin -o my.head"
+)]
 pub struct Pack {
     /// The trained layers: one input of features, one output a label
     #[arg(long, value_name = "FILE.onnx", value_hint = ValueHint::FilePath)]

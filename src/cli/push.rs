@@ -54,6 +54,7 @@ pub struct Push {
 
 /// Take a head that was pushed off the broker again.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = "Example:\n  arcticd head clear --trap mast-3 --broker mqtts://broker.example")]
 pub struct Clear {
     /// For whom.
     #[command(flatten)]

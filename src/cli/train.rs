@@ -6,6 +6,9 @@ use clap::{Args, ValueHint};
 
 /// Train a head on folders of photos.
 #[derive(Debug, Clone, PartialEq, Args)]
+#[command(
+    after_help = "Examples:\n  arcticd train photos/ -o svalbard.head\n  arcticd train photos/ -o svalbard.head --backbone resnet50v2-int8.toml --layers mlp:256"
+)]
 pub struct Train {
     /// Folders: DIR/train/LABEL/ and, if there is one, DIR/test/LABEL/; or DIR/LABEL/
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]

@@ -10,9 +10,15 @@ use super::suggest::nearest;
 const PREFIX: &str = "ARCTICD_";
 
 /// No keys of the configuration: kernels to compute with, where a test lets the daemon die, and where tests find
-/// photographs, networks and a Python.
-const OTHERS: [&str; 5] =
-    ["ARCTICD_KERNELS", "ARCTICD_FAULT", "ARCTICD_TEST_DATA", "ARCTICD_TEST_NETS", "ARCTICD_TEST_PYTHON"];
+/// photographs, networks, a Python and Node-RED.
+const OTHERS: [&str; 6] = [
+    "ARCTICD_KERNELS",
+    "ARCTICD_FAULT",
+    "ARCTICD_TEST_DATA",
+    "ARCTICD_TEST_NETS",
+    "ARCTICD_TEST_PYTHON",
+    "ARCTICD_TEST_NODE_RED",
+];
 
 /// This process's `ARCTICD_*` variables, for [`super::load`]. Unlike `std::env::vars` it survives a variable that is
 /// not UTF-8, ours or not: the odd bytes are replaced, and the value is then judged like any other.

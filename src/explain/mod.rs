@@ -12,7 +12,7 @@ pub use paint::paint;
 use crate::frame::{self, Pixels};
 use crate::heads::LocalHead;
 use crate::model::source::{self, Origin};
-use crate::model::{Backbone, Logits, Pooling};
+use crate::model::{Backbone, Head, HeadManifest, Logits, Pooling};
 
 /// Between the sum over all cells and the logit nothing but rounding may lie, as a part of the largest amount among them.
 const ROUNDING: f32 = 1e-3;
@@ -56,14 +56,34 @@ impl Explainer {
     /// They can't be loaded, or the backbone's features are no mean of a map.
     pub fn load(backbone: &Origin, head: &Origin, threads: usize) -> Result<Self> {
         let local = LocalHead::at(head)?;
-        let manifest = local.manifest();
+        Self::with(backbone, local.manifest(), || Ok(local.logits()?), threads)
+    }
+
+    /// For a head that is loaded.
+    ///
+    /// # Errors
+    /// As [`Explainer::load`], and where the head is too large to be a linear one.
+    pub fn of(backbone: &Origin, head: &Head, threads: usize) -> Result<Self> {
+        let logits = || {
+            let logits = head.logits();
+            Ok(logits.with_context(|| format!("head {} is too large to be a linear one", head.title()))??)
+        };
+        Self::with(backbone, head.manifest(), logits, threads)
+    }
+
+    fn with(
+        backbone: &Origin,
+        manifest: &HeadManifest,
+        logits: impl FnOnce() -> Result<Logits>,
+        threads: usize,
+    ) -> Result<Self> {
         let of = source::backbone_manifest(backbone)?;
         if of.output.pooling != Pooling::Average || source::wants_flattened(manifest, &of) {
             bail!("only heads on the mean of a feature map can be explained (`pooling = \"average\"`)");
         }
         Ok(Self {
             backbone: source::flattened_backbone(backbone, source::engine(threads)?)?,
-            logits: local.logits()?,
+            logits: logits()?,
             labels: manifest.labels.iter().map(|label| label.name.clone()).collect(),
             title: format!("{} {}", manifest.name, manifest.version),
         })

@@ -41,20 +41,35 @@ pub struct Announcement {
     pub components: BTreeMap<String, String>,
 }
 
+/// Of a trap's device, in Home Assistant and in the topic.
+pub(crate) fn id(mqtt_prefix: &str, trap: &str) -> String {
+    format!("{mqtt_prefix}_{trap}")
+}
+
+/// Where the message about this device goes.
+pub(crate) fn topic(discovery: &str, id: &str) -> String {
+    format!("{discovery}/device/{id}/config")
+}
+
+/// Where Home Assistant says that it has started.
+pub(crate) fn birth_topic(discovery: &str) -> String {
+    format!("{discovery}/status")
+}
+
 impl Home {
     /// Of the device, in Home Assistant and in the topic.
     pub fn id(&self) -> String {
-        format!("{}_{}", self.mqtt_prefix, self.trap)
+        id(&self.mqtt_prefix, &self.trap)
     }
 
     /// Where the message goes.
     pub fn topic(&self) -> String {
-        format!("{}/device/{}/config", self.prefix, self.id())
+        topic(&self.prefix, &self.id())
     }
 
     /// Where Home Assistant says that it has started.
     pub fn birth_topic(&self) -> String {
-        format!("{}/status", self.prefix)
+        birth_topic(&self.prefix)
     }
 
     /// The message as of now. `before` was announced earlier: what is no more is taken back, which Home Assistant does only

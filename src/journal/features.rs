@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{JournalError, Transaction, priority};
@@ -12,7 +13,7 @@ use crate::frame::ContentHash;
 use crate::model::Levels;
 
 /// Which frames are worth a person's look. All go by what the trap made of them when they came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Which {
     /// Unlike everything the head was trained on, the latest first.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rusqlite::{Connection, Row, TransactionBehavior, params};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::JournalError;
@@ -12,11 +13,12 @@ use super::JournalError;
 pub(super) const KEPT: u32 = 1000;
 
 /// One step of one head.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct HeadEntry {
     /// RFC 3339, the trap's clock.
     pub at: String,
-    /// The step in a word, as [`Step::name`](crate::accept::Step::name) says it.
+    /// The step in a word, as `state` on `head/state`.
     pub step: String,
     /// sha256 of the head's manifest, hex; none for one that did not come as a signed bundle.
     pub manifest: Option<String>,
@@ -28,7 +30,7 @@ pub struct HeadEntry {
     pub sequence: u64,
     /// Id of the key that signed it, 16 hexadecimal digits.
     pub key: Option<String>,
-    /// Where it came from, as in [`HeadFacts`](crate::accept::HeadFacts).
+    /// Where it came from, as on `head/state`.
     pub origin: String,
     /// Why, where there is something to say.
     pub reason: Option<String>,

@@ -7,6 +7,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
 use super::ModelError;
+use super::logits::{self, Logits};
 use super::manifest::{HeadManifest, NoveltyMethod};
 use crate::onnx::Graph;
 
@@ -16,7 +17,12 @@ pub struct Head {
     sha256: String,
     plan: Arc<TypedRunnableModel>,
     output: ScoresOutput,
+    // As ONNX, to look into it some day; none of a large one.
+    logits: Option<Vec<u8>>,
 }
+
+/// Bytes up to which the way to a head's logits is kept: one layer on a mean of features takes a tenth.
+const KEPT: usize = 256 << 10;
 
 /// What a head makes of one frame's features.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +70,9 @@ impl Head {
         // Optimizing computes what is constant: sizes first.
         super::growth::check(&what, &mut model, super::growth::budget(features, onnx.len()))?;
         let plan = model.into_optimized().and_then(|model| model.into_runnable()).map_err(wrong)?;
-        let head = Self { manifest, sha256: digest, plan, output };
+        let logits = logits::network(&manifest, onnx).ok().and_then(|mut graph| graph.encode().ok());
+        let logits = logits.filter(|network| network.len() <= KEPT);
+        let head = Self { manifest, sha256: digest, plan, output, logits };
         head.probe()?;
         Ok(head)
     }
@@ -77,6 +85,14 @@ impl Head {
     /// sha256 of the network, hex.
     pub fn sha256(&self) -> &str {
         &self.sha256
+    }
+
+    /// It without the Softmax; none of a head that is too large to be a linear one.
+    ///
+    /// # Errors
+    /// [`ModelError::Network`].
+    pub fn logits(&self) -> Option<Result<Logits, ModelError>> {
+        Some(Logits::load(&self.manifest, self.logits.as_deref()?))
     }
 
     /// Name and version, for people.

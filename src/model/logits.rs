@@ -22,12 +22,7 @@ impl Logits {
     pub fn load(manifest: &HeadManifest, onnx: &[u8]) -> Result<Self, ModelError> {
         let what = || format!("head {} {}", manifest.name, manifest.version);
         let wrong = |error: TractError| ModelError::Network { what: what(), reason: format!("{error:#}") };
-        let odd = |error: OnnxError| ModelError::Network { what: what(), reason: error.to_string() };
-        let mut graph = Graph::parse(onnx).map_err(odd)?;
-        let output = before_softmax(&graph)
-            .ok_or_else(|| ModelError::Shape { what: what(), problem: "its network has no output".into() })?;
-        graph.set_outputs(&[&output]).map_err(odd)?;
-        graph.remove_unused().map_err(odd)?;
+        let graph = network(manifest, onnx)?;
         let plan = tract_onnx::onnx()
             .with_ignore_output_shapes(true)
             .with_ignore_value_info(true)
@@ -55,6 +50,21 @@ impl Logits {
             false => Err(ModelError::Shape { what: what(), problem: format!("it gives {} logits", values.len()) }),
         }
     }
+}
+
+/// A head's network, down to its logits and without what they do not need.
+///
+/// # Errors
+/// [`ModelError::Network`] and, where there is no output, [`ModelError::Shape`].
+pub(super) fn network(manifest: &HeadManifest, onnx: &[u8]) -> Result<Graph, ModelError> {
+    let what = || format!("head {} {}", manifest.name, manifest.version);
+    let odd = |error: OnnxError| ModelError::Network { what: what(), reason: error.to_string() };
+    let mut graph = Graph::parse(onnx).map_err(odd)?;
+    let output = before_softmax(&graph)
+        .ok_or_else(|| ModelError::Shape { what: what(), problem: "its network has no output".into() })?;
+    graph.set_outputs(&[&output]).map_err(odd)?;
+    graph.remove_unused().map_err(odd)?;
+    Ok(graph)
 }
 
 /// The tensor that goes into Softmax, or the first output where there is none.

@@ -79,9 +79,24 @@ pub fn flattened_backbone(origin: &Origin, engine: Engine) -> Result<Backbone> {
 
 fn backbone_files(path: &Path) -> Result<(BackboneManifest, PathBuf, Vec<u8>)> {
     let manifest = backbone_manifest(&Origin::Path(path.to_owned()))?;
-    let network = path.parent().unwrap_or(Path::new(".")).join(&manifest.file);
+    let network = beside(path, &manifest);
     let onnx = std::fs::read(&network).with_context(|| format!("backbone {}", network.display()))?;
     Ok((manifest, network, onnx))
+}
+
+fn beside(path: &Path, manifest: &BackboneManifest) -> PathBuf {
+    path.parent().unwrap_or(Path::new(".")).join(&manifest.file)
+}
+
+/// Bytes of a backbone's network; 0 for the built-in one.
+///
+/// # Errors
+/// Names the file that can't be read.
+pub fn network_bytes(origin: &Origin) -> Result<u64> {
+    let Origin::Path(path) = origin else { return Ok(0) };
+    let network = beside(path, &backbone_manifest(origin)?);
+    let metadata = network.metadata();
+    Ok(metadata.with_context(|| format!("backbone {}", network.display()))?.len())
 }
 
 /// Reads what a backbone says of itself, without loading it.

@@ -45,6 +45,29 @@ mod tests {
         assert!(waits[20..].iter().all(|wait| *wait >= LONGEST / 2));
     }
 
+    /// What a broker meets that is away for ten minutes, of a thousand traps whose connections broke at one moment.
+    #[test]
+    fn a_fleet_that_lost_its_broker_at_one_moment_soon_spreads_over_the_minute() {
+        const TRAPS: usize = 1_000;
+        fastrand::seed(1);
+        let mut a_second = vec![0_usize; 600];
+        for _ in 0..TRAPS {
+            let (mut backoff, mut at) = (Backoff::default(), Duration::ZERO);
+            loop {
+                at += backoff.next();
+                let Some(count) = a_second.get_mut(at.as_secs() as usize) else { break };
+                *count += 1;
+            }
+        }
+        // In the first seconds they are near each other. In the steady state each comes every 45 s on the average: 22 a second.
+        let busiest = |from: usize| a_second[from..].iter().max().copied().unwrap_or_default();
+        assert!(busiest(0) <= 2 * TRAPS, "{}", busiest(0));
+        assert!(busiest(16) <= TRAPS / 4, "{}", busiest(16));
+        assert!(busiest(32) <= TRAPS / 8, "{}", busiest(32));
+        assert!(busiest(120) <= TRAPS / 14, "{}", busiest(120));
+        assert!(a_second[120..].iter().sum::<usize>() / 480 <= TRAPS / 40);
+    }
+
     #[test]
     fn a_connection_that_worked_but_broke_waits_for_seconds_not_for_a_minute() {
         let mut backoff = Backoff::default();

@@ -1,6 +1,6 @@
 //! What is asked for, and the answer. There is nothing to change here: GET and HEAD are all.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -13,11 +13,11 @@ use sha2::{Digest, Sha256};
 
 use super::body::Body;
 use super::door::Refusal;
-use super::{Room, board, facts, lock, metrics};
+use super::{Room, board, facts, lock, metrics, why};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-const PLACES: &str = "/ /healthz /metrics /api/health /api/detections?limit=N /api/events?limit=N /events\n";
+const PLACES: &str = "/ /healthz /metrics /api/health /api/detections?limit=N /api/events?limit=N /events /frames/N.jpg /frames/N/why.png\n";
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 const ICON: &str = include_str!("icon.svg");
@@ -49,9 +49,12 @@ const ALWAYS: [(&str, &str); 6] = [
 ];
 
 /// The answer to a request.
-pub(super) fn answer<T>(room: &Room, request: &Request<T>) -> Response<Body> {
-    let mut answer = match room.door.admits(request) {
-        Ok(()) if matches!(*request.method(), Method::GET | Method::HEAD) => found(room, request),
+pub(super) async fn answer<T>(room: Arc<Room>, request: Request<T>) -> Response<Body> {
+    let mut answer = match room.door.admits(&request) {
+        Ok(()) if matches!(*request.method(), Method::GET | Method::HEAD) => match asks_why(&request) {
+            Some(number) => why(&room, number).await,
+            None => found(&room, &request),
+        },
         Ok(()) => {
             let mut answer = whole(StatusCode::METHOD_NOT_ALLOWED, TEXT, "this page can only be looked at\n");
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -101,13 +104,34 @@ fn found<T>(room: &Room, request: &Request<T>) -> Response<Body> {
             Ok(events) => json(StatusCode::OK, &events),
             Err(error) => broken(&error),
         },
-        path => {
-            let number = path.strip_prefix("/frames/").and_then(|name| name.strip_suffix(".jpg")?.parse().ok());
-            match number.and_then(|number| lock(&room.board).picture(number)) {
-                Some(jpeg) => whole(StatusCode::OK, "image/jpeg", jpeg),
-                None => whole(StatusCode::NOT_FOUND, TEXT, format!("there is nothing here; but there is {PLACES}")),
-            }
-        }
+        path => match numbered(path, ".jpg").and_then(|number| lock(&room.board).picture(number)) {
+            Some(jpeg) => whole(StatusCode::OK, "image/jpeg", jpeg),
+            None => nothing(),
+        },
+    }
+}
+
+/// The number in `/frames/N` with that ending.
+fn numbered(path: &str, ending: &str) -> Option<u64> {
+    path.strip_prefix("/frames/")?.strip_suffix(ending)?.parse().ok()
+}
+
+fn nothing() -> Response<Body> {
+    whole(StatusCode::NOT_FOUND, TEXT, format!("there is nothing here; but there is {PLACES}"))
+}
+
+fn asks_why<T>(request: &Request<T>) -> Option<u64> {
+    numbered(request.uri().path(), "/why.png").filter(|_| request.method() == Method::GET)
+}
+
+/// Made on another thread: it takes as long as a frame.
+async fn why(room: &Arc<Room>, number: u64) -> Response<Body> {
+    let room = room.clone();
+    match tokio::task::spawn_blocking(move || why::explanation(&room, number)).await {
+        Ok(Ok(Some(png))) => whole(StatusCode::OK, "image/png", png),
+        Ok(Ok(None)) => nothing(),
+        Ok(Err(error)) => whole(StatusCode::CONFLICT, TEXT, format!("{error:#}\n")),
+        Err(error) => whole(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::feed::{Shown, What};
+use crate::detection::Detection;
 
 /// Frames that are kept.
 pub(super) const FRAMES: usize = 100;
@@ -131,6 +132,13 @@ impl Board {
     pub fn picture(&self, number: u64) -> Option<Bytes> {
         let found = self.frames.iter().find(|frame| frame.number == number);
         found.and_then(|frame| frame.shown.picture.clone())
+    }
+
+    /// The picture of a frame, and what was said of it.
+    pub fn seen(&self, number: u64) -> Option<(Bytes, Detection)> {
+        let shown = &self.frames.iter().find(|frame| frame.number == number)?.shown;
+        let What::Frame(detection) = &shown.what else { return None };
+        Some((shown.picture.clone()?, detection.as_ref().clone()))
     }
 
     /// The latest frames that could be looked at, as they are published.

@@ -7,7 +7,7 @@
 //! * [`Feed`] is the pipeline's end, `tally` what it counts for Prometheus.
 //! * `board` holds the last frames and tells the viewers of new ones.
 //! * `door` says who may come in; `serve` accepts, within bounds; `patient` gives up on those who do not read.
-//! * `answer` says what is asked for; `facts` and `metrics` are answers.
+//! * `answer` says what is asked for; `facts`, `metrics` and `why` are answers.
 
 mod answer;
 mod board;
@@ -21,6 +21,7 @@ mod serve;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -32,8 +33,10 @@ pub use door::{Door, DoorError};
 pub use feed::Feed;
 
 use crate::accept::judges::Seat;
+use crate::classifier::guarded;
 use crate::health::Status;
 use crate::journal::{Events, Outbox};
+use crate::model::source::Origin;
 use crate::service::Progress;
 use board::Board;
 use feed::{News, WAITING};
@@ -52,6 +55,8 @@ pub struct Setup {
     pub events: Events,
     /// Whether the daemon works.
     pub progress: Arc<Progress>,
+    /// Where the backbone came from, to load it again for an explanation.
+    pub backbone: Origin,
 }
 
 /// What every answer may look at; locks are held for moments and never across a wait.
@@ -62,6 +67,9 @@ struct Room {
     outbox: Mutex<Outbox>,
     events: Mutex<Events>,
     progress: Arc<Progress>,
+    backbone: Origin,
+    // Held by the one explanation that is being made.
+    explaining: Mutex<()>,
     board: Mutex<Board>,
     tally: Arc<Mutex<tally::Tally>>,
 }
@@ -79,7 +87,7 @@ pub fn start(setup: Setup) -> Result<Feed> {
     let (news, heard) = mpsc::channel(WAITING);
     let board = Board::new();
     let feed = Feed::new(news, board.watching());
-    let Setup { door, status, seat, outbox, events, progress } = setup;
+    let Setup { door, status, seat, outbox, events, progress, backbone } = setup;
     let room = Arc::new(Room {
         door,
         status,
@@ -87,6 +95,8 @@ pub fn start(setup: Setup) -> Result<Feed> {
         outbox: Mutex::new(outbox),
         events: Mutex::new(events),
         progress,
+        backbone,
+        explaining: Mutex::default(),
         board: Mutex::new(board),
         tally: feed.tally(),
     });
@@ -107,8 +117,14 @@ pub fn start(setup: Setup) -> Result<Feed> {
 /// Puts what the pipeline finished on the board.
 async fn hang_up(room: Arc<Room>, mut heard: mpsc::Receiver<News>) {
     while let Some(news) = heard.recv().await {
-        // Outside the lock: it takes milliseconds.
-        let shown = news.shown();
+        // Outside the lock: it takes milliseconds. A frame whose picture can't be made is not shown; the next one is.
+        let shown = match guarded("picture", || news.shown()) {
+            Ok(shown) => shown,
+            Err(panic) => {
+                tracing::warn!("a frame is not on the status page: {panic}");
+                continue;
+            }
+        };
         let alerts = shown.alerts();
         lock(&room.board).add(shown);
         // What it did to its event is told with it.

@@ -6,6 +6,7 @@ let frames = [];
 let status = null;
 let behind = 0; // this clock minus the trap's, milliseconds
 let held = false;
+let shown = null;
 let heard = 0;
 let source = null;
 // Without a user or a token that may stand in the address, which nothing may be fetched from; also behind a proxy's path.
@@ -41,11 +42,13 @@ function picture(frame) {
 
 // The latest frame, large.
 function showNow(frame) {
+  shown = frame;
   const now = $("now");
   const failed = frame.failed !== undefined;
   now.classList.remove("empty");
   now.classList.toggle("alert", !failed && frame.decision.alert);
   $("picture").hidden = !frame.picture;
+  $("why").hidden = failed || !frame.picture;
   if (frame.picture) {
     const image = picture(frame);
     $("picture").src = image.src;
@@ -128,6 +131,7 @@ function showStatus() {
   ];
   if (health.outbox.dropped > 0) tiles.push(tile("Dropped", String(health.outbox.dropped), true));
   if (health.disk_free_mib !== null) tiles.push(tile("Disk free", (health.disk_free_mib / 1024).toFixed(1) + " GiB", health.disk_free_mib < 256));
+  if (health.capture_free_mib != null) tiles.push(tile("Card free", (health.capture_free_mib / 1024).toFixed(1) + " GiB"));
   if (health.temperature_c !== null) tiles.push(tile("Board", health.temperature_c.toFixed(0) + " °C", health.temperature_c > 80));
   if (health.power && health.power.under_voltage) tiles.push(tile("Supply", "weak", true));
   $("tiles").replaceChildren(...tiles);
@@ -204,12 +208,29 @@ function leave() {
   source = null;
 }
 
-$("hold").addEventListener("click", () => {
-  held = !held;
+function hold(on) {
+  held = on;
   $("hold").setAttribute("aria-pressed", String(held));
   $("hold").textContent = held ? "Go on" : "Hold";
   $("now").classList.toggle("held", held);
+}
+$("hold").addEventListener("click", () => {
+  hold(!held);
   if (!held && frames[0]) showNow(frames[0]);
+});
+// What the network saw, and beside it what each place of it says for the label; held, so that one can look at it.
+$("why").addEventListener("click", () => {
+  hold(true);
+  $("why").hidden = true;
+  $("picture").src = base + "frames/" + shown.number + "/why.png";
+  $("picture").alt = "What speaks for " + words(shown.label) + " is orange, what speaks against it blue.";
+  $("where").textContent = $("picture").alt;
+});
+$("picture").addEventListener("error", async () => {
+  const answer = await fetch($("picture").src);
+  $("picture").hidden = true;
+  $("blank").hidden = false;
+  $("blank").textContent = answer.ok ? "The picture can't be shown." : (await answer.text()).trim();
 });
 // A phone in a pocket costs the trap nothing.
 document.addEventListener("visibilitychange", () => (document.hidden ? leave() : watch()));

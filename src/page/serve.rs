@@ -76,8 +76,8 @@ pub(super) async fn serve(room: Arc<Room>) {
 /// Answers one connection until it ends, breaks a limit or has lasted long enough. `seat` is given back then.
 async fn hold(stream: impl AsyncRead + AsyncWrite + Unpin, room: Arc<Room>, seat: impl Sized) {
     let answer = service_fn(|request| {
-        let answer = answer::answer(&room, &request);
-        async move { Ok::<_, Infallible>(answer) }
+        let answer = answer::answer(room.clone(), request);
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

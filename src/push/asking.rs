@@ -33,7 +33,7 @@ const MAX_FILE: u64 = 1 << 20;
 pub fn run(configured: &Mqtt, call: &AskCall) -> Result<ExitCode> {
     let way = call.what.way();
     let what = what(&call.what)?;
-    let settings = Settings::of(configured, &way.broker)?;
+    let settings = Settings::of(configured, &way.broker, "push")?;
     if let Some(warning) = settings.warning {
         terminal::complain(warning);
     }

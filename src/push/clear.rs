@@ -46,7 +46,7 @@ impl Ear for Found {
 /// # Errors
 /// The broker can't be reached, does not let this user look there, or keeps what it was told to clear.
 pub fn run(configured: &Mqtt, call: &Clear) -> Result<ExitCode> {
-    let settings = Settings::of(configured, &call.broker)?;
+    let settings = Settings::of(configured, &call.broker, "push")?;
     if let Some(warning) = settings.warning {
         terminal::complain(warning);
     }

@@ -23,7 +23,7 @@ use crate::terminal;
 /// The head can't be pushed, or the broker not be reached.
 pub fn run(configured: &Mqtt, call: &Push) -> Result<ExitCode> {
     let parcel = Parcel::load(&call.head).with_context(|| call.head.display().to_string())?;
-    let settings = Settings::of(configured, &call.broker)?;
+    let settings = Settings::of(configured, &call.broker, "push")?;
     if let Some(warning) = settings.warning {
         terminal::complain(warning);
     }
@@ -64,7 +64,7 @@ pub fn run(configured: &Mqtt, call: &Push) -> Result<ExitCode> {
 ///
 /// # Errors
 /// There can be no runtime.
-pub(super) fn until_interrupted<T>(work: impl Future<Output = T>) -> Result<Option<T>> {
+pub(crate) fn until_interrupted<T>(work: impl Future<Output = T>) -> Result<Option<T>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the runtime can't be started")?;
     let ended = runtime.block_on(async {

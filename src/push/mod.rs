@@ -19,22 +19,23 @@ mod course;
 mod deliver;
 mod fleet;
 mod foresight;
-mod gather;
+pub(crate) mod gather;
 mod outcome;
 mod parcel;
 mod plan;
 mod rights;
 mod screen;
-mod settings;
+pub(crate) mod settings;
 mod shelf;
-mod table;
+pub(crate) mod table;
 mod window;
-mod wire;
+pub(crate) mod wire;
 
 #[cfg(test)]
 mod testing;
 
 pub use fleet::{Fleet, Verdict};
 pub use foresight::{Foresight, foresee};
+pub(crate) use outcome::Outcome;
 pub use parcel::{Parcel, ParcelError};
 pub use shelf::Shelf;

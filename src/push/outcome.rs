@@ -1,5 +1,6 @@
 //! What came of a push: exit code, and one JSON object for programs.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::deliver::Account;
@@ -8,16 +9,22 @@ use crate::accept::{Step, TrialReport};
 use crate::exit_code::ExitCode;
 
 /// The object that `--json` prints.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Outcome<'a> {
+    /// What was pushed.
     head: HeadOutcome<'a>,
+    /// Where to.
     broker: String,
+    /// Whether nothing was to be published.
     dry_run: bool,
     /// Whether the waiting was cut short from the keyboard.
     interrupted: bool,
+    /// What was.
     published: Published,
     /// With `dry_run`: what would be published.
     plan: Vec<Planned<'a>>,
+    /// What they made of it.
     traps: Vec<TrapOutcome<'a>>,
     /// Groups of which no trap has ever reported.
     unknown_groups: Vec<&'a str>,
@@ -25,12 +32,18 @@ pub struct Outcome<'a> {
     ok: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 struct HeadOutcome<'a> {
+    /// sha256 of its manifest.
     id: String,
+    /// Its name.
     name: &'a str,
+    /// Its version.
     version: &'a str,
+    /// Its sequence.
     sequence: u64,
+    /// Id of the key that signed it.
     key: &'a str,
     /// Of the file.
     bytes: usize,
@@ -38,7 +51,8 @@ struct HeadOutcome<'a> {
     pieces: u32,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 struct Published {
     /// Repeats included.
     messages: u64,
@@ -46,24 +60,32 @@ struct Published {
     bytes: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 struct Planned<'a> {
+    /// Where it would go.
     topic: &'a str,
     /// Of the payload; 0 clears the topic.
     bytes: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 struct TrapOutcome<'a> {
+    /// Its name.
     trap: &'a str,
     /// As on `head/state`; `unheard`, `waiting`, `refuses` (foreseen) or `refused` (unproven) where it says nothing of this
     /// head.
     state: &'a str,
-    /// Null: not decided in time.
+    /// Whether it took the head. Null: not decided in time.
     took: Option<bool>,
+    /// Why not, if it says so.
     reason: Option<String>,
+    /// Pieces there.
     received: Option<u32>,
+    /// Pieces in all.
     pieces: Option<u32>,
+    /// How its trial goes.
     trial: Option<TrialReport>,
     /// When it last reported, by its own clock.
     reported: Option<&'a str>,

@@ -33,28 +33,30 @@ pub struct Settings {
     pub network: NetworkOptions,
     /// What is allowed and probably not meant.
     pub warning: Option<&'static str>,
+    /// What in docs/ says more.
+    pub page: &'static str,
 }
 
 impl Settings {
-    /// Joins both.
+    /// Joins both, for the command that `page` in docs/ is about.
     ///
     /// # Errors
     /// Says which flag or key is missing or wrong.
-    pub fn of(configured: &Mqtt, flags: &BrokerFlags) -> Result<Self> {
+    pub fn of(configured: &Mqtt, flags: &BrokerFlags, page: &'static str) -> Result<Self> {
         let mqtt = joined(configured, flags)?;
         let Some(broker) = mqtt.broker()? else {
             bail!("no broker is named; give --broker mqtts://host:8883, or --config FILE with `[mqtt] url`");
         };
         // An id of its own: under a trap's it would take the trap's connection away.
         let salt = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
-        let id = format!("arcticd-push-{:08x}", fastrand::u32(..) ^ salt);
+        let id = format!("arcticd-{page}-{:08x}", fastrand::u32(..) ^ salt);
         let Some((mut options, network)) = connect_options(&mqtt, &id)? else { bail!("no broker is named") };
         options.set_clean_session(true);
         options.set_keep_alive(KEEP_ALIVE.max(Duration::from_secs(mqtt.keep_alive_s)));
         options.set_max_packet_size(MAX_INCOMING, MAX_OUTGOING);
         let open = mqtt.username.is_some() && !broker.tls && !broker.is_local();
         let warning = open.then_some("user name and password travel unencrypted; use mqtts://");
-        Ok(Self { broker, prefix: mqtt.prefix, user: mqtt.username, options, network, warning })
+        Ok(Self { broker, prefix: mqtt.prefix, user: mqtt.username, options, network, warning, page })
     }
 }
 
@@ -98,9 +100,9 @@ mod tests {
     #[test]
     fn the_command_line_goes_over_the_configuration() {
         let configured = Mqtt { url: Some("mqtt://a".into()), prefix: "field".into(), ..Mqtt::default() };
-        let settings = Settings::of(&configured, &BrokerFlags::default()).unwrap();
+        let settings = Settings::of(&configured, &BrokerFlags::default(), "push").unwrap();
         assert_eq!((settings.broker.to_string().as_str(), settings.prefix.as_str()), ("mqtt://a:1883", "field"));
-        let settings = Settings::of(&configured, &flags("mqtt://b:1")).unwrap();
+        let settings = Settings::of(&configured, &flags("mqtt://b:1"), "push").unwrap();
         assert_eq!((settings.broker.to_string().as_str(), settings.prefix.as_str()), ("mqtt://b:1", "field"));
     }
 
@@ -109,7 +111,7 @@ mod tests {
         let configured = Mqtt { client_id: Some("mast-3".into()), ..Mqtt::default() };
         let ids: Vec<String> = (0..2)
             .map(|_| {
-                let settings = Settings::of(&configured, &flags("mqtt://b")).unwrap();
+                let settings = Settings::of(&configured, &flags("mqtt://b"), "push").unwrap();
                 assert!(settings.options.clean_session() && settings.options.last_will().is_none());
                 settings.options.client_id()
             })
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn what_does_not_go_together_is_said() {
         let refused =
-            |configured: &Mqtt, flags: &BrokerFlags| Settings::of(configured, flags).err().unwrap().to_string();
+            |configured: &Mqtt, flags: &BrokerFlags| Settings::of(configured, flags, "push").err().unwrap().to_string();
         assert!(refused(&Mqtt::default(), &BrokerFlags::default()).contains("--broker"));
         assert!(refused(&Mqtt::default(), &flags("broker:1883")).contains("--broker must start with mqtt://"));
         let secret = refused(&Mqtt::default(), &flags("mqtt://u:hunter2@b"));

@@ -61,6 +61,7 @@ pub struct Wire {
 }
 
 struct Session {
+    page: &'static str,
     client: AsyncClient,
     events: Receiver<Result<Event, String>>,
     pump: JoinHandle<()>,
@@ -186,6 +187,7 @@ impl Session {
         let (to, from) = channel(64);
         let pump = tokio::spawn(pump(events, to));
         Ok(Self {
+            page: settings.page,
             client,
             events: from,
             pump,
@@ -213,7 +215,8 @@ impl Session {
                 let filter = self.asked.pop_front().unwrap_or_default();
                 if answer.return_codes.contains(&SubscribeReasonCode::Failure) {
                     return Err(Stop::Failed(anyhow!(
-                        "the broker does not let this user read {filter}; docs/push.md says what it must be allowed"
+                        "the broker does not let this user read {filter}; docs/{}.md says what it must be allowed",
+                        self.page
                     )));
                 }
                 Some(News::Subscribed)

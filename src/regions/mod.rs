@@ -24,6 +24,7 @@ pub use lens::{Lens, Trouble};
 pub use tiles::tiles;
 pub use views::Regions;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A part of a frame, in shares of its sides.
@@ -40,15 +41,18 @@ pub struct Part {
 }
 
 /// A part of a frame in pixels of the upright picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Region {
     /// Pixels from the left.
     pub x: u32,
     /// Pixels from the top.
     pub y: u32,
     /// Pixels in a row.
+    #[schemars(range(min = 1))]
     pub width: u32,
     /// Rows.
+    #[schemars(range(min = 1))]
     pub height: u32,
 }
 

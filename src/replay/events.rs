@@ -52,6 +52,7 @@ struct Open {
 pub struct Grouping<'a> {
     alerts: &'a Alerts,
     trap: &'a str,
+    now: String,
     events: Events,
     open: HashMap<Key, Open>,
     say: &'a mut dyn FnMut(Detection) -> Result<()>,
@@ -59,7 +60,7 @@ pub struct Grouping<'a> {
 
 /// Groups `records`, which are sorted by capture time, and hands each message to `say` as the daemon would publish it if
 /// the frames came one by one: an event is closed once a frame on the card is later than its last by more than the gap.
-/// Frames with a label that did not alert are grouped likewise, without a message, unless it is a `background` label.
+/// Frames with a label that did not alert are grouped likewise, without a message, unless it is a `background` label. Summaries are said at `now`.
 ///
 /// # Errors
 /// Those of `say`.
@@ -69,9 +70,11 @@ pub fn group(
     alerts: &Alerts,
     trap: &str,
     background: &[String],
+    now: OffsetDateTime,
     say: &mut dyn FnMut(Detection) -> Result<()>,
 ) -> Result<Events> {
-    let mut grouping = Grouping { alerts, trap, events: Events::default(), open: HashMap::new(), say };
+    let mut grouping =
+        Grouping { alerts, trap, now: rfc3339(now), events: Events::default(), open: HashMap::new(), say };
     for (place, record) in records.iter().enumerate() {
         let (from, _) = burst::reach(record.at, alerts);
         grouping.close(Some(from))?;
@@ -124,9 +127,8 @@ impl Grouping<'_> {
         let mut done: Vec<(Key, Open)> = self.open.extract_if(over).collect();
         done.sort_by_key(|(_, open)| (open.stored.event.last_at, open.span));
         for ((_, _, alert), open) in done {
-            let now = rfc3339(OffsetDateTime::now_utc());
             // Written a moment ago by this very version.
-            if let Some(summary) = burst::summary(&open.stored, self.trap, true, now).filter(|_| alert) {
+            if let Some(summary) = burst::summary(&open.stored, self.trap, true, self.now.clone()).filter(|_| alert) {
                 (self.say)(summary)?;
             }
         }

@@ -10,7 +10,6 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::Findings;
@@ -89,22 +88,25 @@ pub fn write(path: &Path, findings: &Findings) -> Result<()> {
 
 /// Everything but the images.
 fn head(findings: &Findings) -> [(&'static str, Value); 4] {
-    let now = OffsetDateTime::now_utc().format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second]"));
+    let now = findings
+        .made_at
+        .to_offset(time::UtcOffset::UTC)
+        .format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second]"));
     // Timelapse shows what is above by default: nothing that alerts may be hidden.
-    let typical = findings.alerting.iter().map(|(_, threshold)| *threshold).fold(0.5, f32::min);
+    let typical = findings.setup.alerting.iter().map(|(_, threshold)| *threshold).fold(0.5, f32::min);
     let labels = findings.looked.common.labels.iter().enumerate();
     let names: serde_json::Map<String, Value> =
         labels.clone().map(|(id, label)| (id.to_string(), label.replace('_', " ").into())).collect();
     let described = labels.map(|(id, label)| (id.to_string(), description(label).into())).collect();
     let info = json!({
         "format_version": FORMAT_VERSION,
-        "detector": format!("arcticd {} (whole frames, no boxes)", env!("CARGO_PKG_VERSION")),
+        "detector": format!("{} (whole frames, no boxes)", findings.setup.program),
         "detection_completion_time": now.as_deref().unwrap_or_default(),
         "detector_metadata": {
             "typical_detection_threshold": rounded(typical),
             "conservative_detection_threshold": rounded(typical / 2.0),
         },
-        "classifier": format!("{} on {}", findings.head, findings.backbone),
+        "classifier": format!("{} on {}", findings.setup.head, findings.setup.backbone),
         "classification_completion_time": now.as_deref().unwrap_or_default(),
         "classifier_metadata": { "typical_classification_threshold": rounded(typical) },
     });
@@ -149,7 +151,7 @@ fn datetime(record: &Record) -> Option<String> {
 
 fn detection(findings: &Findings, record: &Record) -> Option<Detection> {
     let labels = &findings.looked.common.labels;
-    let is_background = |label: &str| findings.background.iter().any(|known| known == label);
+    let is_background = |label: &str| findings.setup.background.iter().any(|known| known == label);
     let mut scores: Vec<(usize, &str, f32)> = labels
         .iter()
         .zip(&record.scores)
@@ -160,7 +162,7 @@ fn detection(findings: &Findings, record: &Record) -> Option<Detection> {
     let found = scores.iter().find(|(_, label, _)| !is_background(label))?;
     let background: f32 = scores.iter().filter(|(_, label, _)| is_background(label)).map(|(_, _, score)| score).sum();
     // Without a background label nothing speaks against an animal but the head's own doubt.
-    let conf = if findings.background.is_empty() { found.2 } else { (1.0 - background).max(found.2).min(1.0) };
+    let conf = if findings.setup.background.is_empty() { found.2 } else { (1.0 - background).max(found.2).min(1.0) };
     let category = match species::sort(found.1, false) {
         Sort::Human => "2",
         Sort::Vehicle => "3",

@@ -1,7 +1,8 @@
 //! What the daemon would have published for a card full of frames, and the same in the formats of other tools. At a desk.
 //!
 //! [`card`](self) finds the files, `look` classifies each content once, `events` groups what was seen with the daemon's own
-//! code and says its messages, `summary` tells a person, `megadetector` and `camtrap` tell other tools.
+//! code and says its messages, `summary` tells a person, `megadetector` and `camtrap` tell other tools. `shard` lets many
+//! machines do the looking.
 //!
 //! No journal and no broker is opened, and nothing on the card is changed.
 
@@ -11,13 +12,18 @@ mod events;
 mod look;
 mod megadetector;
 mod record;
+mod setup;
+mod shard;
 mod species;
 mod summary;
 #[cfg(test)]
 mod tests;
 
+pub use shard::Shard;
+
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -41,6 +47,8 @@ use card::Card;
 use events::Events;
 use look::Looked;
 use record::Record;
+use setup::Setup;
+use shard::merge::Merged;
 
 /// A file that could not be looked at, never to be confused with one where nothing was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,15 +87,11 @@ struct Copy {
 struct Findings {
     looked: Looked,
     events: Events,
-    trap: String,
-    head: String,
-    backbone: String,
-    /// Program and networks in one line.
-    classified_by: String,
-    /// Labels that never alert and are no animal of the head's.
-    background: Vec<String>,
-    /// Labels that alert, each with its threshold.
-    alerting: Vec<(String, f32)>,
+    setup: Setup,
+    /// The card, as it was named.
+    root: String,
+    /// What is written as the moment of all this.
+    made_at: OffsetDateTime,
 }
 
 impl Findings {
@@ -110,45 +114,77 @@ impl Findings {
 /// Names the file and what is wrong with it. A frame that can't be looked at is none: it is listed, and the exit code says
 /// so.
 pub fn run(config: &Config, call: &Replay) -> Result<ExitCode> {
+    let Some(root) = &call.directory else { return merge(call) };
     let alerts = alerts(config, call);
     let package = call.camtrap_dp.as_deref().map(|folder| camtrap::Target::check(folder, &alerts)).transpose()?;
-    if let Some(path) = &call.megadetector {
+    for path in call.megadetector.iter().chain(&call.output) {
         whole_file::check_writable(path)?;
     }
-    let card = Card::find(&call.directory)?;
+    let card = Card::find(root)?;
     if card.frames.is_empty() && card.failures.is_empty() {
-        let (root, others) = (call.directory.display(), card.others);
+        let (root, others) = (root.display(), card.others);
         bail!("no frame lies in or below {root} ({others} other files): name the card or the folder with the pictures");
     }
     let classifier = classifier(config, call, &alerts)?;
+    let setup = Setup::of(&classifier, config.trap_name(), &alerts)?;
     let workers = call.threads.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
     let stop = stopped_by_signals()?;
-    let looked = look::at(&classifier, &call.directory, card, workers, &stop, &Progress::on_terminal());
-    let mut findings = findings(&classifier, config.trap_name(), looked);
+    if let (Some(shard), Some(output)) = (call.shard, &call.output) {
+        return shard::run(&classifier, setup, (root, card), shard, output, (workers, &stop));
+    }
+    let mut looked = Looked { failures: card.failures, ..Looked::default() };
+    let files: Vec<(usize, PathBuf)> = card.frames.into_iter().enumerate().collect();
+    let mut take = |_, seen| looked.take(seen);
+    let interrupted = look::at(&classifier, root, &files, workers, &stop, &Progress::on_terminal(), &mut take)?;
+    looked.sort();
+    tell(looked, setup, root.display().to_string(), call, package, interrupted)
+}
+
+/// Puts together what shards saw. Who looked and by which rules is theirs; no configuration is read.
+fn merge(call: &Replay) -> Result<ExitCode> {
+    if let Some(path) = &call.megadetector {
+        whole_file::check_writable(path)?;
+    }
+    let Merged { looked, setup, root } = shard::merge::read(&call.merge)?;
+    let package = call.camtrap_dp.as_deref().map(|folder| camtrap::Target::check(folder, &setup.alerts())).transpose();
+    let package = package.context("positions are those of the shards, which have to be made again with other ones")?;
+    tell(looked, setup, root, call, package, false)
+}
+
+/// Groups what was looked at, and writes all that was asked for.
+fn tell(
+    mut looked: Looked,
+    setup: Setup,
+    root: String,
+    call: &Replay,
+    package: Option<camtrap::Target>,
+    interrupted: bool,
+) -> Result<ExitCode> {
+    if let Some(moment) = call.made_at {
+        looked.records.iter_mut().for_each(|record| record.processed(moment));
+    }
+    let made_at = call.made_at.unwrap_or_else(OffsetDateTime::now_utc);
+    let alerts = setup.alerts();
     let mut out = BufWriter::new(terminal::out());
-    findings.events = events::group(
-        &findings.looked.records,
-        &findings.looked.common,
-        &alerts,
-        &findings.trap,
-        &findings.background,
-        &mut |message| {
-            if call.json {
-                serde_json::to_writer(&mut out, &message).map_err(io::Error::from)?;
-                writeln!(out)?;
-            }
-            Ok(())
-        },
-    )
-    .context("standard output")?;
+    let mut say = |message| {
+        if call.json {
+            serde_json::to_writer(&mut out, &message).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+        Ok(())
+    };
+    let (records, common) = (&looked.records, &looked.common);
+    let events = events::group(records, common, &alerts, &setup.trap, &setup.background, made_at, &mut say);
+    let events = events.context("standard output")?;
+    let findings = Findings { looked, events, setup, root, made_at };
     if call.json {
         out.flush().context("standard output")?;
         // The messages are for a program; who started it still reads what failed.
         let _ = summary::write_short(&mut io::stderr().lock(), &findings);
     } else {
-        summary::write(&mut out, &findings, &call.directory).and_then(|()| out.flush()).context("standard output")?;
+        summary::write(&mut out, &findings).and_then(|()| out.flush()).context("standard output")?;
     }
-    if findings.looked.interrupted {
+    if interrupted {
         bail!("interrupted: what is said above is of the frames looked at so far, and no file was written");
     }
     if let Some(words) =
@@ -203,22 +239,6 @@ fn classifier(config: &Config, call: &Replay, alerts: &Alerts) -> Result<Classif
         terminal::complain(warning);
     }
     Ok(classifier)
-}
-
-fn findings(classifier: &Classifier, trap: String, looked: Looked) -> Findings {
-    let judge = classifier.proven();
-    let (head, backbone) = (judge.head().title(), classifier.backbone().manifest().id.clone());
-    let labels = &judge.head().manifest().labels;
-    Findings {
-        looked,
-        events: Events::default(),
-        trap,
-        classified_by: format!("arcticd {}, head {head} on backbone {backbone}", env!("CARGO_PKG_VERSION")),
-        head,
-        backbone,
-        background: labels.iter().filter(|label| label.background).map(|label| label.name.clone()).collect(),
-        alerting: judge.rules().alerting().map(|(label, threshold)| (label.to_owned(), threshold)).collect(),
-    }
 }
 
 /// A flag that the first SIGINT or SIGTERM sets; the second ends the process.

@@ -3,7 +3,7 @@
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-use crate::classifier::{Classified, rfc3339};
+use crate::classifier::rfc3339;
 use crate::detection::{Decision, Detection, FrameRef, Kind, Location, TimeSource, message_id};
 use crate::frame::{CaptureTime, ContentHash, Format};
 use crate::pipeline::camera;
@@ -70,6 +70,11 @@ impl Record {
         }
     }
 
+    /// Puts another moment in the place of when it was looked at, and no time for how long that took.
+    pub fn processed(&mut self, at: OffsetDateTime) {
+        (self.processed_at, self.latency_ms) = (at, 0);
+    }
+
     /// When it was looked at.
     pub fn processed_at(&self) -> OffsetDateTime {
         self.processed_at
@@ -82,9 +87,8 @@ impl Record {
 }
 
 impl Common {
-    /// Packs a frame; its bytes were of this `format`.
-    pub fn pack(&mut self, classified: Classified, hash: ContentHash, format: Format) -> Record {
-        let Classified { detection, at, .. } = classified;
+    /// Packs a frame, captured at `at` (seconds since 1970); its bytes were of this `format`.
+    pub fn pack(&mut self, detection: Detection, at: i64, hash: ContentHash, format: Format) -> Record {
         let moment = |text: &str| OffsetDateTime::parse(text, &Rfc3339).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let frame = &detection.frame;
         let clock = match (frame.captured_at_source, &frame.camera_time) {

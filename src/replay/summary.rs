@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
 
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -19,15 +18,21 @@ const SECOND: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[d
 const COPIES_NAMED: usize = 10;
 
 /// The whole story: events by camera, frames by label, what failed.
-pub fn write(out: &mut dyn Write, findings: &Findings, root: &Path) -> io::Result<()> {
+pub fn write(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
     let records = &findings.looked.records;
-    writeln!(out, "{}", line(root.display()))?;
+    writeln!(out, "{}", line(&findings.root))?;
     if let (Some(first), Some(last)) = (records.first(), records.last()) {
         writeln!(out, "{} frames, {} to {}", records.len(), time(first, MINUTE), time(last, MINUTE))?;
     }
     let alerting: Vec<String> =
-        findings.alerting.iter().map(|(label, from)| format!("{} from {from}", words(label))).collect();
-    writeln!(out, "head {} on backbone {}, alerting {}", findings.head, findings.backbone, alerting.join(", "))?;
+        findings.setup.alerting.iter().map(|(label, from)| format!("{} from {from}", words(label))).collect();
+    writeln!(
+        out,
+        "head {} on backbone {}, alerting {}",
+        findings.setup.head,
+        findings.setup.backbone,
+        alerting.join(", ")
+    )?;
     events(out, findings)?;
     labels(out, findings)?;
     write_short(out, findings)

@@ -9,12 +9,15 @@ use time::OffsetDateTime;
 
 use super::card::Card;
 use super::events::{self, Events};
-use super::look;
+use super::look::{self, Looked};
 use super::record::{Common, Record};
+use super::setup::Setup;
+use super::shard;
 use crate::classifier::{Classified, Classifier};
 use crate::config::{Alerts, LocationPolicy};
 use crate::detect::Verdict;
 use crate::detection::{Decision, Detection, EventState, FrameRef, Kind, Location, ModelRef, TimeSource, message_id};
+use crate::exit_code::ExitCode;
 use crate::frame::{ContentHash, Format, Limits};
 use crate::model::{Model, Scores, Timing};
 use crate::quantize::Progress;
@@ -70,7 +73,8 @@ fn pack(frames: &[(&str, i64, &str, f32, bool)]) -> (Common, Vec<Record>) {
     let mut common = Common::default();
     let records = frames.iter().map(|(name, at, label, confidence, alert)| {
         let hash = ContentHash::of(name.as_bytes());
-        common.pack(classified(name, DAY + at, label, *confidence, *alert), hash, Format::Jpeg)
+        let classified = classified(name, DAY + at, label, *confidence, *alert);
+        common.pack(classified.detection, classified.at, hash, Format::Jpeg)
     });
     let records = records.collect();
     (common, records)
@@ -85,7 +89,8 @@ fn told(frames: &[(&str, i64, &str, f32, bool)]) -> (Vec<Detection>, Events) {
         Ok(())
     };
     let background = ["other".to_owned()];
-    let events = events::group(&records, &common, &Alerts::default(), "trap", &background, &mut say).unwrap();
+    let now = OffsetDateTime::UNIX_EPOCH;
+    let events = events::group(&records, &common, &Alerts::default(), "trap", &background, now, &mut say).unwrap();
     (said, events)
 }
 
@@ -105,7 +110,7 @@ fn a_packed_frame_unpacks_to_the_very_message_but_replayed() {
     for frame in frames {
         let hash = frame.detection.frame.sha256.parse().unwrap();
         let expected = Detection { replayed: true, ..frame.detection.clone() };
-        let record = common.pack(frame, hash, Format::Png);
+        let record = common.pack(frame.detection, frame.at, hash, Format::Png);
         assert_eq!(common.unpack(&record), Some(expected));
     }
     assert!(size_of::<Record>() <= 240, "{} bytes a frame", size_of::<Record>());
@@ -162,7 +167,8 @@ fn a_quiet_label_is_grouped_without_a_word() {
 fn a_reader_that_is_gone_ends_the_telling() {
     let (common, records) = pack(&[("a", 0, "polar_bear", 0.9, true)]);
     let mut gone = |_| anyhow::bail!("gone");
-    assert!(events::group(&records, &common, &Alerts::default(), "trap", &[], &mut gone).is_err());
+    let now = OffsetDateTime::UNIX_EPOCH;
+    assert!(events::group(&records, &common, &Alerts::default(), "trap", &[], now, &mut gone).is_err());
 }
 
 #[test]
@@ -174,13 +180,33 @@ fn a_stop_leaves_the_rest_of_the_card_unread_and_says_so() {
     let model = Model::builtin().unwrap();
     let classifier = Classifier::new(model, "trap".into(), &Alerts::default(), Limits::default()).unwrap();
     let look = |stop: bool| {
-        let card = Card::find(folder.path()).unwrap();
-        look::at(&classifier, folder.path(), card, 2, &AtomicBool::new(stop), &Progress::silent())
+        let files: Vec<_> = Card::find(folder.path()).unwrap().frames.into_iter().enumerate().collect();
+        let mut looked = Looked::default();
+        let mut take = |_, seen| looked.take(seen);
+        let (stop, silent) = (AtomicBool::new(stop), Progress::silent());
+        let interrupted = look::at(&classifier, folder.path(), &files, 2, &stop, &silent, &mut take).unwrap();
+        (interrupted, looked.failures.len(), looked.copies.len())
     };
-    let stopped = look(true);
-    assert!(stopped.interrupted && stopped.files == 0);
-    let whole = look(false);
-    assert_eq!((whole.interrupted, whole.files, whole.failures.len(), whole.copies.len()), (false, 2, 1, 1));
+    assert_eq!(look(true), (true, 0, 0));
+    assert_eq!(look(false), (false, 1, 1));
+}
+
+#[test]
+fn a_shard_that_was_stopped_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.jpg"), "x").unwrap();
+    let classifier =
+        Classifier::new(Model::builtin().unwrap(), "trap".into(), &Alerts::default(), Limits::default()).unwrap();
+    let output = folder.path().join("1.shard");
+    let run = |stop: bool| {
+        let setup = Setup::of(&classifier, "trap".into(), &Alerts::default()).unwrap();
+        let card = (folder.path(), Card::find(folder.path()).unwrap());
+        shard::run(&classifier, setup, card, "1/1".parse().unwrap(), &output, (1, &AtomicBool::new(stop)))
+    };
+    assert!(run(true).unwrap_err().to_string().starts_with("interrupted: shard 1/1 was not written"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nor a part of it");
+    assert_eq!(run(false).unwrap(), ExitCode::SomeFailed);
+    assert!(output.exists());
 }
 
 #[test]

@@ -225,7 +225,11 @@ impl Output {
 }
 
 impl Daemon {
-    fn spawn(mut command: Command) -> Result<Self> {
+    /// Starts another program, which is heard and ended in the same way.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn spawn(mut command: Command) -> Result<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let output = Arc::new(Output::default());
         let mut readers = Vec::new();

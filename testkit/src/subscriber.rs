@@ -91,6 +91,8 @@ pub struct Message {
     pub payload: Vec<u8>,
     /// Whether the broker had kept it from before the subscription.
     pub retain: bool,
+    /// The quality of service that it was published with, at most 1: the subscription's.
+    pub qos: u8,
     /// When it arrived.
     pub at: Instant,
 }
@@ -259,6 +261,7 @@ fn listen(mut connection: Connection, client: &Client, filter: &str, shared: &Sh
                     topic: publish.topic,
                     payload: publish.payload.to_vec(),
                     retain: publish.retain,
+                    qos: publish.qos as u8,
                     at: Instant::now(),
                 });
             }),

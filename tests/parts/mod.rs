@@ -11,12 +11,14 @@ pub mod heads;
 pub mod home;
 pub mod linked;
 pub mod mounts;
+pub mod relay;
 pub mod trace;
 pub mod wire;
 pub mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -137,6 +139,13 @@ pub fn tally(expected: usize, messages: &[Message]) {
     println!(
         "tally: injected=1 expected={expected} received={received} lost={lost} conflicting={conflicting} repeats={repeats}"
     );
+}
+
+/// The Python that tests may use, if it has these modules.
+pub fn python(modules: &str) -> Option<PathBuf> {
+    let python = std::env::var_os("ARCTICD_TEST_PYTHON").map(PathBuf::from)?;
+    let found = Command::new(&python).arg("-c").arg(format!("import {modules}")).stderr(Stdio::null()).status();
+    found.is_ok_and(|status| status.success()).then_some(python)
 }
 
 /// Says why a test does nothing.

@@ -19,7 +19,7 @@ The daily commands of arcticd.
 
 Usage: cargo xtask <COMMAND>
 
-  schema               write schema/config.schema.json from the configuration structs
+  schema               write schema/: configuration, messages, topics, from the types and names in the sources
   man [DIR]            write the man pages (default: target/man)
   completions [DIR]    write the shell completions (default: target/completions)
   package DIR TRIPLE   write what a package for TRIPLE holds beside the binary: all of the above, the configuration that
@@ -42,6 +42,9 @@ Usage: cargo xtask <COMMAND>
   supply [--write]     licences, sources, reasons and `unsafe` of all crates as docs/supply.md has them; or write its table
   thinlink [--rate 2kbit] [--loss 0.1] [--labels 2] [--keep-alive SECONDS]
                        a head over a link that is slow and loses packets; needs root, iproute2 and iptables
+  fleet [--traps N] [--outage SECONDS] [--alerts N] [--alerts-a-second N] [--idle SECONDS]
+                       N traps (default: 1000) in one process behind one mosquitto: the storm when the broker comes back, how
+                       long alerts take, what an idle trap costs; prints the figures of docs/fleet.md
   ci                   what a merge needs: formatting, lints, tests";
 
 fn main() -> ExitCode {
@@ -79,6 +82,7 @@ fn run() -> Result<()> {
         ["reliability", ..] => reliability::run(&arguments[1..])?,
         ["nightly"] => reliability::run(&["--nightly"])?,
         ["thinlink", ..] => thin_link::run(&arguments[1..])?,
+        ["fleet", ..] => fleet(&arguments[1..])?,
         _ => bail!("no such command: {}\n\n{HELP}", arguments.join(" ")),
     }
     Ok(())
@@ -104,6 +108,25 @@ fn cuts(arguments: &[&str]) -> Result<()> {
         many(test, &[("ARCTICD_CUTS", &count.to_string()), ("ARCTICD_CUT_SEED", seed)])?;
     }
     Ok(())
+}
+
+fn fleet(arguments: &[&str]) -> Result<()> {
+    const SETTINGS: [(&str, &str, &str); 5] = [
+        ("--traps", "ARCTICD_FLEET_TRAPS", "1000"),
+        ("--outage", "ARCTICD_FLEET_OUTAGE_S", "120"),
+        ("--alerts", "ARCTICD_FLEET_ALERTS", "2000"),
+        ("--alerts-a-second", "ARCTICD_FLEET_ALERTS_A_SECOND", "20"),
+        ("--idle", "ARCTICD_FLEET_IDLE_S", "300"),
+    ];
+    let mut variables = SETTINGS.map(|(_, variable, value)| (variable, value));
+    for pair in arguments.chunks(2) {
+        let place = SETTINGS.iter().position(|(flag, ..)| Some(flag) == pair.first());
+        match (place.and_then(|place| variables.get_mut(place)), pair) {
+            (Some(setting), [_, value]) => setting.1 = value,
+            _ => bail!("not known: {}\n\n{HELP}", pair.join(" ")),
+        }
+    }
+    many("fleet_storm", &variables)
 }
 
 fn count_and_seed<'a>(arguments: &[&'a str], otherwise: &'a str) -> Result<[&'a str; 2]> {

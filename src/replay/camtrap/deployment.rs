@@ -85,7 +85,7 @@ impl Deployments {
             };
             let Some((start, end)) = draft.camera.or(draft.file) else { continue };
             let name = camera.as_deref().map(|name| format!("-{}", line(name))).unwrap_or_default();
-            let id = format!("{}{name}-{}", findings.trap, start.date());
+            let id = format!("{}{name}-{}", findings.setup.trap, start.date());
             let (doubtful_times, frames) = (draft.doubtful_times, draft.frames);
             deployments.insert(camera, Deployment { id, location, start, end, doubtful_times, frames });
         }

@@ -161,7 +161,7 @@ impl Rows<'_> {
             let Some(modified) = failure.modified else { continue };
             let (media, time) = (media_id(failure), seconds(modified));
             out.row(&[
-                ("observationID", &message_id(&self.findings.trap, &media, Kind::Detection)),
+                ("observationID", &message_id(&self.findings.setup.trap, &media, Kind::Detection)),
                 ("deploymentID", self.deployments.id(crate::pipeline::camera(&failure.name))),
                 ("mediaID", &media),
                 ("eventStart", &time),
@@ -189,7 +189,7 @@ impl Rows<'_> {
         let records = &findings.looked.records;
         let time = |place: usize| seconds(records.get(place).unwrap_or(record).time(self.offset));
         let label = detection.label.as_str();
-        let background = findings.background.iter().any(|known| known == label);
+        let background = findings.setup.background.iter().any(|known| known == label);
         let novel = detection.novel == Some(true) && !detection.decision.alert;
         let (kind, species) = match species::sort(label, background) {
             Sort::Unknown => ("unknown", None),
@@ -209,6 +209,7 @@ impl Rows<'_> {
             }
             _ => String::new(),
         };
+        let classified_by = findings.setup.classified_by();
         let probability = detection.confidence.clamp(0.0, 1.0).to_string();
         let mut row = own.to_vec();
         let (start, end) = (time(between.0), time(between.1));
@@ -220,7 +221,7 @@ impl Rows<'_> {
             ("observationType", kind),
             ("scientificName", species.map_or("", |species| species.name)),
             ("classificationMethod", "machine"),
-            ("classifiedBy", &findings.classified_by),
+            ("classifiedBy", &classified_by),
             ("classificationTimestamp", &processed),
             ("classificationProbability", &probability),
             ("observationTags", &tags),

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
-use time::OffsetDateTime;
 
 use super::deployment::Deployments;
 use crate::classifier::rfc3339;
@@ -62,7 +61,7 @@ pub fn write(
 }
 
 fn describe(findings: &Findings, deployments: &Deployments) -> Map<String, Value> {
-    let trap = &findings.trap;
+    let trap = &findings.setup.trap;
     let resource = |name: &str| {
         json!({
             "name": name,
@@ -74,7 +73,7 @@ fn describe(findings: &Findings, deployments: &Deployments) -> Map<String, Value
             "schema": format!("{STANDARD}/{name}-table-schema.json"),
         })
     };
-    let now = OffsetDateTime::now_utc();
+    let now = findings.made_at;
     let created = rfc3339(now.replace_nanosecond(0).unwrap_or(now));
     let start = deployments.iter().map(|it| it.start).min().unwrap_or(now).date();
     let end = deployments.iter().map(|it| it.end).max().unwrap_or(now).date();
