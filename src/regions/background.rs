@@ -109,6 +109,13 @@ impl Background {
         Difference { strangeness, explained, rest }
     }
 
+    /// Takes the frame into account, without a look at what is new in it: enough to know the scene again.
+    pub fn follow(&mut self, plane: &Plane) {
+        self.frames = self.frames.saturating_add(1);
+        let rate = RATE.max(1.0 / self.frames as f32);
+        self.scene.luma.iter_mut().zip(&plane.luma).for_each(|(scene, luma)| *scene += rate * (luma - *scene));
+    }
+
     /// Takes the frame into account.
     pub fn learn(&mut self, difference: &Difference) {
         self.frames = self.frames.saturating_add(1);

@@ -20,7 +20,8 @@ impl Closer {
 
     /// Takes a frame into account, and names its parts to be looked at.
     pub fn parts(&mut self, camera: Option<&str>, frame: &Frame) -> Vec<Part> {
-        let most = usize::from(self.settings.most);
+        let off = self.settings.mode == RegionsMode::Off;
+        let most = if off { 0 } else { usize::from(self.settings.most) };
         // The gray of what could not be decoded is no scenery.
         let intact = frame.partial.is_none();
         let new = intact.then(|| self.views.look(camera, &frame.pixels, most)).flatten();

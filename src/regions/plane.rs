@@ -55,28 +55,34 @@ impl Plane {
 
 /// Mean of each cell's surroundings, `radius` cells in each direction; at the border of what there is.
 pub(super) fn smoothed(values: &[f32], columns: usize, rows: usize, radius: usize) -> Vec<f32> {
-    let mut across = vec![0.0; values.len()];
-    for (from, to) in values.chunks_exact(columns).zip(across.chunks_exact_mut(columns)) {
-        slide(columns, radius, |at| from[at], |at, mean| to[at] = mean);
+    let window = |at: usize, length: usize| (at.saturating_sub(radius), (at + radius).min(length - 1));
+    // Sums of whole rows, from row to row: memory is read as it lies. In `f64`, so that what was added and taken away again
+    // leaves nothing.
+    let mut sums = vec![0.0_f64; columns];
+    let row = |row: usize| &values[row * columns..(row + 1) * columns];
+    for first in 0..radius.min(rows) {
+        sums.iter_mut().zip(row(first)).for_each(|(sum, value)| *sum += f64::from(*value));
     }
     let mut result = vec![0.0; values.len()];
-    for column in 0..columns {
-        slide(rows, radius, |at| across[at * columns + column], |at, mean| result[at * columns + column] = mean);
-    }
-    result
-}
-
-fn slide(length: usize, radius: usize, from: impl Fn(usize) -> f32, mut to: impl FnMut(usize, f32)) {
-    // In `f64`, so that what was added and taken away again leaves nothing.
-    let mut sum: f64 = (0..radius.min(length)).map(|at| f64::from(from(at))).sum();
-    for at in 0..length {
-        if at + radius < length {
-            sum += f64::from(from(at + radius));
+    for (at, line) in result.chunks_exact_mut(columns).enumerate() {
+        if at + radius < rows {
+            sums.iter_mut().zip(row(at + radius)).for_each(|(sum, value)| *sum += f64::from(*value));
         }
         if at > radius {
-            sum -= f64::from(from(at - radius - 1));
+            sums.iter_mut().zip(row(at - radius - 1)).for_each(|(sum, value)| *sum -= f64::from(*value));
         }
-        let count = (at + radius).min(length - 1) + 1 - at.saturating_sub(radius);
-        to(at, (sum / count as f64) as f32);
+        let (top, bottom) = window(at, rows);
+        let mut across: f64 = sums.iter().take(radius).sum();
+        for (column, mean) in line.iter_mut().enumerate() {
+            if column + radius < columns {
+                across += sums[column + radius];
+            }
+            if column > radius {
+                across -= sums[column - radius - 1];
+            }
+            let (left, right) = window(column, columns);
+            *mean = (across / ((right - left + 1) * (bottom - top + 1)) as f64) as f32;
+        }
     }
+    result
 }

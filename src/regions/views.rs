@@ -38,7 +38,7 @@ struct View {
 
 impl Regions {
     /// Looks at a camera's next frame, at most `most` parts of which are new; `None` if the scene is not known, or the light
-    /// (or the camera) changed so much that nothing can be said. Frames may come in any order, as long as the scene stays.
+    /// (or the camera) changed so much that nothing can be said. With none wanted it only looks after the camera, which is cheaper. Frames may come in any order, as long as the scene stays.
     pub fn look(&mut self, camera: Option<&str>, pixels: &Pixels, most: usize) -> Option<Vec<Part>> {
         let plane = Plane::of(pixels)?;
         let name = camera.unwrap_or_default();
@@ -115,6 +115,10 @@ impl View {
             return None;
         }
         self.elsewhere = None;
+        if most == 0 {
+            self.background.follow(&plane);
+            return None;
+        }
         let difference = self.background.difference(&plane);
         let known = self.background.is_ready();
         self.background.learn(&difference);
@@ -131,8 +135,7 @@ impl View {
         let (mut scene, frames) =
             again.map_or_else(|| (Background::new(plane.clone()), 0), |(scene, frames)| (scene, frames));
         if frames > 0 {
-            let difference = scene.difference(&plane);
-            scene.learn(&difference);
+            scene.follow(&plane);
         }
         if frames + 1 < ELSEWHERE {
             self.elsewhere = Some((scene, frames + 1));
