@@ -41,7 +41,7 @@ fn main() -> Result<()> {
         classifier.proven().rules().alerting().find(|(label, _)| *label == BEAR).map_or(1.0, |(_, least)| least);
     println!(
         "{landscapes} landscapes, frames {width} pixels wide, whole frame from {threshold}, regions from {}\n",
-        regions.threshold
+        regions.min_confidence
     );
     table(&seen);
     at_equal_false_alerts(&seen);
@@ -53,7 +53,8 @@ fn main() -> Result<()> {
 fn table(seen: &[Seen]) {
     println!("| frames | whole frame | with regions | where the animal is | place known |");
     println!("| --- | --- | --- | --- | --- |");
-    let rows: [(&str, &dyn Fn(&Seen) -> bool); 5] = [
+    type Which<'a> = &'a dyn Fn(&Seen) -> bool;
+    let rows: [(&str, Which); 5] = [
         ("bears, 1/8 of the width", &|seen| matches!(seen.shows, Shows::Bear(share, _) if share > 0.1)),
         ("bears, 1/16 of the width", &|seen| matches!(seen.shows, Shows::Bear(share, _) if share < 0.1)),
         ("nothing", &|seen| seen.shows == Shows::Nothing(Light::Steady)),
@@ -66,7 +67,7 @@ fn table(seen: &[Seen]) {
         let animal = of.iter().any(|seen| seen.known_place.is_some());
         let place = if animal { share(&|seen| seen.alerts && seen.in_place) } else { String::new() };
         let known = if animal {
-            share(&|seen| seen.known_place.is_some_and(|score| score >= Regions::default().threshold))
+            share(&|seen| seen.known_place.is_some_and(|score| score >= Regions::default().min_confidence))
         } else {
             String::new()
         };

@@ -14,7 +14,7 @@ pub struct Regions {
     /// Probability from which a label alerts in a part of a frame (0.01 to 1); its own threshold counts where that is
     /// higher.
     #[schemars(range(min = 0.01, max = 1.0))]
-    pub threshold: f32,
+    pub min_confidence: f32,
     /// Most parts of a frame that are looked at because something is new in them (1 to 16).
     #[schemars(range(min = 1, max = 16))]
     pub most: u8,
@@ -36,6 +36,6 @@ pub enum RegionsMode {
 
 impl Default for Regions {
     fn default() -> Self {
-        Self { mode: RegionsMode::Off, threshold: 0.5, most: 3, watch_lens: true }
+        Self { mode: RegionsMode::Off, min_confidence: 0.5, most: 3, watch_lens: true }
     }
 }

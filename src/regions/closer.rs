@@ -34,7 +34,7 @@ impl Closer {
 
     /// Probability from which a label alerts in a part of a frame, if its own threshold is lower.
     pub fn threshold(&self) -> f32 {
-        self.settings.threshold
+        self.settings.min_confidence
     }
 
     /// What is wrong with what the cameras see, in words.

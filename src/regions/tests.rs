@@ -134,7 +134,8 @@ fn cameras_without_number_are_forgotten_the_longest_silent_first() {
 fn a_camera_that_is_dark_covered_or_moved_is_told_and_one_that_sees_again_is_not() {
     let black = paint(|_, _| 2.0);
     let fog = paint(|x, _| 150.0 + x as f32 * 0.1);
-    let cases: [(&str, &dyn Fn(u64) -> Pixels, Trouble); 3] = [
+    type Frames<'a> = &'a dyn Fn(u64) -> Pixels;
+    let cases: [(&str, Frames, Trouble); 3] = [
         ("black", &|seed| lit(&black, 1.0, 0.0, 0.0, seed), Trouble::Dark),
         ("fog", &|seed| lit(&fog, 1.0, 0.0, 0.0, seed), Trouble::Covered),
         ("elsewhere", &|seed| lit(&scene(77), 1.0, 0.0, 0.0, seed), Trouble::Moved),
