@@ -14,6 +14,7 @@ use crate::explain::{Explainer, paint};
 use crate::memory::limits;
 use crate::model::source::{self, Origin};
 use crate::pipeline::read;
+use crate::regions::{Closer, Region};
 use crate::terminal;
 use crate::whole_file;
 
@@ -41,10 +42,12 @@ pub fn run(config: &Config, images: &[PathBuf], json: bool, explain: Option<&Pat
     if let Some(file) = explain.filter(|file| is_other(file)) {
         bail!("--explain {} is there and no PNG: name another file, or take it away", file.display());
     }
+    // Images of one call are taken for one camera's, in this order.
+    let mut closer = Closer::new(&config.regions);
     let mut out = terminal::out();
     let mut codes = Vec::with_capacity(images.len());
     for image in images {
-        match look(&classifier, image) {
+        match look(&classifier, image, closer.as_mut()) {
             Ok(classified) => {
                 let printed = if json {
                     serde_json::to_writer(&mut out, &classified.detection)
@@ -75,11 +78,11 @@ pub fn run(config: &Config, images: &[PathBuf], json: bool, explain: Option<&Pat
     Ok(ExitCode::of_parts(codes))
 }
 
-fn look(classifier: &Classifier, image: &Path) -> Result<Classified> {
+fn look(classifier: &Classifier, image: &Path, closer: Option<&mut Closer>) -> Result<Classified> {
     let file = read(image, classifier.limits().max_bytes)?;
     let name = image.to_string_lossy();
     let facts = FileFacts { name: &name, camera: None, modified: file.modified };
-    Ok(classifier.classify(&file.bytes, &file.hash, &facts, OffsetDateTime::now_utc()).classified?)
+    Ok(classifier.classify_closely(&file.bytes, &file.hash, &facts, OffsetDateTime::now_utc(), closer).classified?)
 }
 
 /// Whether a file is there that is no picture of this kind: a photo, as a rule, named by a slip.
@@ -115,6 +118,13 @@ fn print(out: &mut impl Write, image: &Path, classified: &Classified, named: boo
     if classified.scores.novel == Some(true) {
         writeln!(out, "   novel: unlike everything the head was trained on")?;
     }
+    if let Some(region) = classified.detection.region {
+        let Region { x, y, width, height } = region;
+        writeln!(out, "   seen in the part {width} x {height} at {x}, {y}")?;
+    }
+    if let Some(reason) = classified.closer.as_ref().and_then(|closer| closer.failed.as_deref()) {
+        writeln!(out, "   parts of it were not looked at: {reason}")?;
+    }
     if let Some(partial) = &classified.partial {
         writeln!(out, "   damaged file, decoded in part: {partial}")?;
     }
@@ -125,6 +135,10 @@ fn print(out: &mut impl Write, image: &Path, classified: &Classified, named: boo
         ("backbone", timing.backbone),
         ("head", timing.head),
     ];
+    let mut stages = stages.to_vec();
+    if let Some(closer) = &classified.closer {
+        stages.push(("closer look", closer.took));
+    }
     let text: Vec<String> =
         stages.iter().map(|(stage, took)| format!("{stage} {:.1} ms", took.as_secs_f64() * 1000.0)).collect();
     writeln!(out, "   {}", text.join(", "))
