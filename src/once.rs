@@ -11,10 +11,11 @@ use crate::classifier::{Classified, Classifier, FileFacts, guarded};
 use crate::config::Config;
 use crate::exit_code::ExitCode;
 use crate::explain::{Explainer, paint};
+use crate::frame::{Pixels, Scale, decode};
 use crate::memory::limits;
 use crate::model::source::{self, Origin};
 use crate::pipeline::read;
-use crate::regions::{Closer, Region};
+use crate::regions::{Closer, Region, cut};
 use crate::terminal;
 use crate::whole_file;
 
@@ -58,7 +59,7 @@ pub fn run(config: &Config, images: &[PathBuf], json: bool, explain: Option<&Pat
                 };
                 printed.context("standard output")?;
                 if let Some((file, explainer)) = &explainer {
-                    let line = explanation(explainer, &classified, file)?;
+                    let line = explanation(explainer, image, &classified, file)?;
                     if !json {
                         writeln!(out, "{line}").context("standard output")?;
                     }
@@ -92,10 +93,21 @@ fn is_other(file: &Path) -> bool {
     read.is_ok() && !start.is_empty() && start != b"\x89PNG"
 }
 
+/// A part of an image.
+fn closely(image: &Path, region: Region) -> Result<Pixels> {
+    let frame = decode(&read(image, limits().max_bytes)?.bytes, Scale::Full, &limits())?;
+    cut(&frame.pixels, region, (frame.width, frame.height)).context("the part that decided has no pixels")
+}
+
 /// Paints where the label came from, and says so in a line.
-fn explanation(explainer: &Explainer, classified: &Classified, file: &Path) -> Result<String> {
-    let pixels = classified.pixels.as_ref().context("the frame's pixels are gone")?;
-    let explanation = explainer.explain(pixels, &classified.verdict.label)?;
+fn explanation(explainer: &Explainer, image: &Path, classified: &Classified, file: &Path) -> Result<String> {
+    let explanation = match classified.detection.region {
+        Some(region) => explainer.explain(&closely(image, region)?, &classified.verdict.label)?,
+        None => {
+            let pixels = classified.pixels.as_ref().context("the frame's pixels are gone")?;
+            explainer.explain(pixels, &classified.verdict.label)?
+        }
+    };
     whole_file::write_bytes(file, &paint(&explanation)?)?;
     let sum: f32 = explanation.cells.iter().sum();
     let (rows, columns) = (explanation.rows, explanation.columns);

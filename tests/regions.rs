@@ -105,7 +105,7 @@ fn once_takes_the_images_of_one_call_for_one_cameras() {
     assert!(!once("motion", &names[5..])[0].decision.alert, "alone nothing in it is new");
     // In tiles all of it is looked at, whatever comes of it.
     let output = Command::new(BIN)
-        .args(["--once", &names[5]])
+        .args(["--once", &names[5], "--explain", "why.png"])
         .env_clear()
         .env("ARCTICD_MODEL_HEAD", parts::head())
         .env("ARCTICD_REGIONS_MODE", "tiles")
@@ -114,6 +114,7 @@ fn once_takes_the_images_of_one_call_for_one_cameras() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("closer look") || said.contains("seen in the part"), "{said}");
+    assert!(image::open(folder.path().join("why.png")).is_ok(), "{said}");
     assert!(once("off", &names).iter().all(|detection| detection.region.is_none() && !detection.decision.alert));
 }
 
