@@ -1,8 +1,8 @@
 //! Alerts of arcticd's traps, each once, and a word when one is missing: `subscriber --broker HOST`.
 //!
 //! The broker keeps a session for the client id, so what comes while this program is away is delivered later. A message is
-//! acknowledged only when it stands in the state file, so none is lost if this program is killed. Needs `rumqttc` and
-//! `serde_json` alone; docs/subscribers/README.md says what it does.
+//! acknowledged only when it stands in the state file, so none is lost if this program is killed. Needs `rumqttc`,
+//! `serde_json` and `time` alone; docs/subscribers/README.md says what it does.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{File, OpenOptions};
@@ -12,8 +12,13 @@ use std::time::Duration;
 
 use rumqttc::{Client, Event, MqttOptions, Packet, Publish, QoS};
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 type Error = Box<dyn std::error::Error>;
+
+/// How old replayed news may be to ring.
+const FRESH: Duration = Duration::from_secs(5 * 60);
 
 /// A trap's journal: its name and its epoch.
 type Row = (String, String);
@@ -87,6 +92,21 @@ fn number(message: &Value, place: &str) -> Result<u64, Trouble> {
     message.pointer(place).and_then(Value::as_u64).ok_or_else(|| Trouble::Message(format!("no number at {place}")))
 }
 
+/// Whether it is news: docs/messages.md says why both times are looked at.
+fn fresh(message: &Value) -> Result<bool, Trouble> {
+    if message["replayed"] == false {
+        return Ok(true);
+    }
+    for place in ["/processed_at", "/frame/captured_at"] {
+        let at = text(message, place)?;
+        let at = OffsetDateTime::parse(at, &Rfc3339).map_err(|error| Trouble::Message(format!("{at}: {error}")))?;
+        if OffsetDateTime::now_utc() - at >= FRESH {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// What was received: a line a message, and a line where counting began.
 struct Console {
     file: File,
@@ -134,6 +154,8 @@ impl Console {
         let below = message.topic.strip_prefix(prefix).unwrap_or_default().trim_start_matches('/');
         let json = || serde_json::from_slice(&message.payload).map_err(|error| Trouble::Message(error.to_string()));
         match below.split_once('/') {
+            // What was retained has been taken back.
+            _ if message.payload.is_empty() => Ok(()),
             Some((trap, "availability")) => {
                 println!("{trap} is {}", String::from_utf8_lossy(&message.payload));
                 Ok(())
@@ -154,8 +176,7 @@ impl Console {
         match message["kind"].as_str() {
             _ if repeat => println!("repeat {trap} {seq}"),
             Some("detection") => {
-                // docs/messages.md says when to ring for one that says `replayed`.
-                let word = if message["replayed"] == false { "ALERT" } else { "old" };
+                let word = if fresh(message)? { "ALERT" } else { "old" };
                 let (label, frame) = (text(message, "/label")?, text(message, "/frame/name")?);
                 println!("{word} {trap} {label} {:.2} {frame}", message["confidence"].as_f64().unwrap_or_default());
             }

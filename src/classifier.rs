@@ -16,8 +16,9 @@ use crate::detect::{RulesError, Verdict};
 use crate::detection::{
     Decision, Detection, FrameRef, Kind, Location, ModelRef, SCHEMA, TimeSource, message_id, rounded,
 };
-use crate::frame::{self, CaptureTime, ContentHash, Frame, FrameError, Limits, Pixels};
+use crate::frame::{self, CaptureTime, ContentHash, Filter, Frame, FrameError, Limits, Pixels, Scale};
 use crate::model::{Backbone, Levels, Model, ModelError, Scores, Timing};
+use crate::regions::{self, Closer, Part, Region};
 
 /// Why a frame got no verdict. It stays where it is and is recorded as failed.
 #[derive(Debug, thiserror::Error)]
@@ -97,10 +98,23 @@ pub struct Classified {
     pub partial: Option<String>,
     /// Time spent decoding.
     pub decode: Duration,
-    /// What the backbone sees in it, if that is wanted.
+    /// What was looked at beside the whole frame, if something was.
+    pub closer: Option<CloserLook>,
+    /// What the backbone sees in the whole frame, if that is wanted.
     pub features: Option<Levels>,
     /// The decoded frame, at the scale that the backbone wants, if that is wanted.
     pub pixels: Option<Pixels>,
+}
+
+/// Parts of a frame that were looked at closely, after its whole did not alert.
+#[derive(Debug, Clone, Default)]
+pub struct CloserLook {
+    /// How many.
+    pub parts: usize,
+    /// Time for all of them.
+    pub took: Duration,
+    /// Why they could not be looked at; the whole frame's verdict stands.
+    pub failed: Option<String>,
 }
 
 impl Classified {
@@ -192,6 +206,20 @@ impl Classifier {
     /// Decodes, classifies and judges one file; `now` becomes `processed_at`. A panic in a decoder or network is an error
     /// like another, not the end of the daemon.
     pub fn classify(&self, bytes: &[u8], hash: &ContentHash, file: &FileFacts, now: OffsetDateTime) -> Look {
+        self.classify_closely(bytes, hash, file, now, None)
+    }
+
+    /// As [`Classifier::classify`]; where the whole frame does not alert, the parts of it that `closer` names may. They can add
+    /// an alert and never take one away. It is the proven head that judges them; features and what is
+    /// learned of heads are the whole frame's.
+    pub fn classify_closely(
+        &self,
+        bytes: &[u8],
+        hash: &ContentHash,
+        file: &FileFacts,
+        now: OffsetDateTime,
+        closer: Option<&mut Closer>,
+    ) -> Look {
         let start = Instant::now();
         let judges = self.seat.judges();
         let mut seen = match self.see(bytes) {
@@ -201,15 +229,33 @@ impl Classifier {
         let judging = Instant::now();
         let Judgement { answer, observation } = judges.judge(&seen.features);
         seen.timing.head = judging.elapsed();
-        let classified = answer.map(|(opinion, judge)| {
-            let detection = self.detection(&seen.frame, hash, file, &opinion, &judge, now, start.elapsed());
+        let classified = answer.map(|(mut opinion, judge)| {
+            let proven = &judges.proven;
+            let looked =
+                closer.and_then(|closer| self.look_closer(bytes, &seen.frame, file.camera, closer, &opinion, proven));
+            let (closer, found) = looked.map_or((None, None), |(closer, found)| (Some(closer), found));
+            let (region, found) = found.unzip();
+            let judge = if found.is_some() { proven.clone() } else { judge };
+            opinion = found.unwrap_or(opinion);
+            let mut detection = self.detection(&seen.frame, hash, file, &opinion, &judge, now, start.elapsed());
+            detection.region = region;
             let Seen { frame, decode, timing, features } = seen;
             let features = if self.gives_features { Levels::of(&features) } else { None };
             let Opinion { scores, verdict } = opinion;
             let scores = Scores { labels: scores.labels, novel: scores.novel, timing };
             let at = frame.captured_at.map_or(file.modified, |time| time.assume_offset(time::UtcOffset::UTC));
             let (partial, pixels) = (frame.partial, self.gives_pixels.then_some(frame.pixels));
-            Classified { detection, verdict, scores, at: at.unix_timestamp(), partial, decode, features, pixels }
+            Classified {
+                detection,
+                verdict,
+                scores,
+                at: at.unix_timestamp(),
+                partial,
+                decode,
+                closer,
+                features,
+                pixels,
+            }
         });
         Look { classified, observation }
     }
@@ -220,6 +266,62 @@ impl Classifier {
         let decode = start.elapsed();
         let (features, timing) = guarded("classify", || self.backbone.timed_features_of(&frame.pixels))??;
         Ok(Seen { frame, features, decode, timing })
+    }
+
+    /// The most probable alert in the parts of a frame that `closer` names, if they are to be looked at.
+    fn look_closer(
+        &self,
+        bytes: &[u8],
+        frame: &Frame,
+        camera: Option<&str>,
+        closer: &mut Closer,
+        whole: &Opinion,
+        judge: &Judge,
+    ) -> Option<(CloserLook, Option<(Region, Opinion)>)> {
+        let start = Instant::now();
+        let parts = guarded("regions", || closer.parts(camera, frame)).unwrap_or_default();
+        // The scene is learned from each frame, but one that alerts has said all.
+        if parts.is_empty() || whole.verdict.alert {
+            return None;
+        }
+        let found = self.look_at(bytes, frame, &parts, closer.threshold(), judge);
+        let (found, failed) = match found {
+            Ok(found) => (found, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        Some((CloserLook { parts: parts.len(), took: start.elapsed(), failed }, found))
+    }
+
+    fn look_at(
+        &self,
+        bytes: &[u8],
+        frame: &Frame,
+        parts: &[Part],
+        threshold: f32,
+        judge: &Judge,
+    ) -> Result<Option<(Region, Opinion)>, ClassifyError> {
+        let sides = (frame.width, frame.height);
+        let regions: Vec<Region> = parts.iter().map(|part| part.square(frame.width, frame.height)).collect();
+        let input = &self.backbone.manifest().input;
+        let scale = match input.filter {
+            Filter::Nearest => Scale::Full,
+            _ => regions::scale_for(&regions, sides, (input.width, input.height)),
+        };
+        let larger = guarded("decode", || frame::decode(bytes, scale, &self.limits))??;
+        let mut best: Option<(Region, Opinion)> = None;
+        for region in regions {
+            let Some(crop) = regions::cut(&larger.pixels, region, sides) else { continue };
+            let (features, _) = guarded("classify", || self.backbone.timed_features_of(&crop))??;
+            let mut opinion = judge.look(&features)?;
+            let verdict = &mut opinion.verdict;
+            let is_better = best.as_ref().is_none_or(|(_, best)| best.verdict.confidence < verdict.confidence);
+            if verdict.alert && verdict.confidence >= threshold && is_better {
+                verdict.threshold = verdict.threshold.max(threshold);
+                verdict.rule = format!("{} alerts from {} in a part of the frame", verdict.label, verdict.threshold);
+                best = Some((region, opinion));
+            }
+        }
+        Ok(best)
     }
 
     #[allow(clippy::too_many_arguments)] // The facts of one message; a struct would name them a second time.
@@ -276,6 +378,7 @@ impl Classifier {
             },
             location: position
                 .and_then(|(latitude, longitude)| Location::published(latitude, longitude, self.location_policy)),
+            region: None,
             thumbnail: None,
             processed_at: rfc3339(now),
             latency_ms: took.as_millis() as u64,

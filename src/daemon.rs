@@ -184,6 +184,7 @@ async fn live(
             .observed_by(observer)
             .keeping_features(config.heads.keep_features)
             .picturing(pictures)
+            .looking_closer(&config.regions)
             .holding(config.state.hold_s)
             .bounding_journal(config.state.max_mib.saturating_mul(1 << 20))
             .watched_by(watchdog)

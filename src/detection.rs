@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::LocationPolicy;
 use crate::contract::words;
+use crate::regions::Region;
 
 /// Version of the payload.
 pub const SCHEMA: u32 = 1;
@@ -53,6 +54,9 @@ pub struct Detection {
     pub novel: Option<bool>,
     /// How it came to be an alert, or not.
     pub decision: Decision,
+    /// The part of the frame that `label`, `scores` and `novel` are of, where one was looked at closely and alerts; null: the
+    /// whole frame.
+    pub region: Option<Region>,
     /// Which networks looked.
     pub model: ModelRef,
     /// Where, as far as the policy publishes it.

@@ -5,6 +5,7 @@
 //! * [`watch`] finds settled files in the capture directory; events are hints, the scan is the truth.
 //! * [`frame`] decodes a file into pixels, within limits, and reads when and where it was taken.
 //! * [`model`] turns pixels into features (backbone) and features into scores (head).
+//! * [`regions`] says where in a wide frame a closer look is worth it, and what is wrong with a camera.
 //! * [`detect`] decides what alerts and which frames are one event.
 //! * [`journal`] marks the frame done and queues its alert, in one transaction.
 //! * [`mqtt`] drains the queue to the broker, an entry gone only on its own acknowledgement; without a broker
@@ -58,6 +59,7 @@ pub mod pipeline;
 pub mod power;
 pub mod push;
 pub mod quantize;
+pub mod regions;
 pub mod replay;
 pub mod report;
 pub mod retention;

@@ -11,9 +11,11 @@ use crate::classifier::{Classified, Classifier, FileFacts, guarded};
 use crate::config::Config;
 use crate::exit_code::ExitCode;
 use crate::explain::{Explainer, paint};
+use crate::frame::{Pixels, Scale, decode};
 use crate::memory::limits;
 use crate::model::source::{self, Origin};
 use crate::pipeline::read;
+use crate::regions::{Closer, Region, cut};
 use crate::terminal;
 use crate::whole_file;
 
@@ -41,10 +43,12 @@ pub fn run(config: &Config, images: &[PathBuf], json: bool, explain: Option<&Pat
     if let Some(file) = explain.filter(|file| is_other(file)) {
         bail!("--explain {} is there and no PNG: name another file, or take it away", file.display());
     }
+    // Images of one call are taken for one camera's, in this order.
+    let mut closer = Closer::new(&config.regions);
     let mut out = terminal::out();
     let mut codes = Vec::with_capacity(images.len());
     for image in images {
-        match look(&classifier, image) {
+        match look(&classifier, image, closer.as_mut()) {
             Ok(classified) => {
                 let printed = if json {
                     serde_json::to_writer(&mut out, &classified.detection)
@@ -55,7 +59,7 @@ pub fn run(config: &Config, images: &[PathBuf], json: bool, explain: Option<&Pat
                 };
                 printed.context("standard output")?;
                 if let Some((file, explainer)) = &explainer {
-                    let line = explanation(explainer, &classified, file)?;
+                    let line = explanation(explainer, image, &classified, file)?;
                     if !json {
                         writeln!(out, "{line}").context("standard output")?;
                     }
@@ -75,11 +79,11 @@ pub fn run(config: &Config, images: &[PathBuf], json: bool, explain: Option<&Pat
     Ok(ExitCode::of_parts(codes))
 }
 
-fn look(classifier: &Classifier, image: &Path) -> Result<Classified> {
+fn look(classifier: &Classifier, image: &Path, closer: Option<&mut Closer>) -> Result<Classified> {
     let file = read(image, classifier.limits().max_bytes)?;
     let name = image.to_string_lossy();
     let facts = FileFacts { name: &name, camera: None, modified: file.modified };
-    Ok(classifier.classify(&file.bytes, &file.hash, &facts, OffsetDateTime::now_utc()).classified?)
+    Ok(classifier.classify_closely(&file.bytes, &file.hash, &facts, OffsetDateTime::now_utc(), closer).classified?)
 }
 
 /// Whether a file is there that is no picture of this kind: a photo, as a rule, named by a slip.
@@ -89,10 +93,21 @@ fn is_other(file: &Path) -> bool {
     read.is_ok() && !start.is_empty() && start != b"\x89PNG"
 }
 
+/// A part of an image.
+fn closely(image: &Path, region: Region) -> Result<Pixels> {
+    let frame = decode(&read(image, limits().max_bytes)?.bytes, Scale::Full, &limits())?;
+    cut(&frame.pixels, region, (frame.width, frame.height)).context("the part that decided has no pixels")
+}
+
 /// Paints where the label came from, and says so in a line.
-fn explanation(explainer: &Explainer, classified: &Classified, file: &Path) -> Result<String> {
-    let pixels = classified.pixels.as_ref().context("the frame's pixels are gone")?;
-    let explanation = explainer.explain(pixels, &classified.verdict.label)?;
+fn explanation(explainer: &Explainer, image: &Path, classified: &Classified, file: &Path) -> Result<String> {
+    let explanation = match classified.detection.region {
+        Some(region) => explainer.explain(&closely(image, region)?, &classified.verdict.label)?,
+        None => {
+            let pixels = classified.pixels.as_ref().context("the frame's pixels are gone")?;
+            explainer.explain(pixels, &classified.verdict.label)?
+        }
+    };
     whole_file::write_bytes(file, &paint(&explanation)?)?;
     let sum: f32 = explanation.cells.iter().sum();
     let (rows, columns) = (explanation.rows, explanation.columns);
@@ -115,6 +130,13 @@ fn print(out: &mut impl Write, image: &Path, classified: &Classified, named: boo
     if classified.scores.novel == Some(true) {
         writeln!(out, "   novel: unlike everything the head was trained on")?;
     }
+    if let Some(region) = classified.detection.region {
+        let Region { x, y, width, height } = region;
+        writeln!(out, "   seen in the part {width} x {height} at {x}, {y}")?;
+    }
+    if let Some(reason) = classified.closer.as_ref().and_then(|closer| closer.failed.as_deref()) {
+        writeln!(out, "   parts of it were not looked at: {reason}")?;
+    }
     if let Some(partial) = &classified.partial {
         writeln!(out, "   damaged file, decoded in part: {partial}")?;
     }
@@ -125,6 +147,10 @@ fn print(out: &mut impl Write, image: &Path, classified: &Classified, named: boo
         ("backbone", timing.backbone),
         ("head", timing.head),
     ];
+    let mut stages = stages.to_vec();
+    if let Some(closer) = &classified.closer {
+        stages.push(("closer look", closer.took));
+    }
     let text: Vec<String> =
         stages.iter().map(|(stage, took)| format!("{stage} {:.1} ms", took.as_secs_f64() * 1000.0)).collect();
     writeln!(out, "   {}", text.join(", "))

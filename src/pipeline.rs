@@ -21,13 +21,14 @@ use upkeep::{FIRST_PAUSE, Unwritable};
 
 use crate::accept::Observation;
 use crate::classifier::{Classified, Classifier, FileFacts, Look, rfc3339};
-use crate::config::{Alerts, Power};
+use crate::config::{self, Alerts, Power};
 use crate::detect::burst;
 use crate::health::{Link, Status};
 use crate::journal::{FrameRow, InWork, Journal, JournalError, KeptFrame, Transaction, priority};
 use crate::page::Feed;
 use crate::pictures::Pictures;
 use crate::power::Deferral;
+use crate::regions::Closer;
 use crate::service::{SELF_TEST, Watchdog, fault};
 use crate::watch::{Candidate, Queue};
 use alert::{Alert, Told, numbered};
@@ -50,6 +51,8 @@ pub struct Pipeline {
     keep_features: u64,
     // None: alerts go without.
     pictures: Option<Pictures>,
+    // None: only whole frames are looked at.
+    closer: Option<Closer>,
     in_work: InWork,
     watchdog: Watchdog,
     deferral: Deferral,
@@ -93,6 +96,7 @@ impl Pipeline {
             observer: Box::new(drop),
             keep_features: 0,
             pictures: None,
+            closer: None,
             in_work,
             watchdog: Watchdog::off(),
             deferral: Deferral::new(&Power { defer_s: 0, ..Power::default() }),
@@ -119,6 +123,11 @@ impl Pipeline {
     /// Makes pictures of what alerts.
     pub fn picturing(self, pictures: Pictures) -> Self {
         Self { pictures: Some(pictures).filter(Pictures::wanted), ..self }
+    }
+
+    /// Looks at parts of frames too, and after the cameras.
+    pub fn looking_closer(self, regions: &config::Regions) -> Self {
+        Self { closer: Closer::new(regions), ..self }
     }
 
     /// Lets frames that say nothing wait so long to be written. Not where the last process died over a frame: deaths may come
@@ -281,8 +290,13 @@ impl Pipeline {
         }
         let shown = self.feed.as_ref().is_some_and(Feed::wants_pictures);
         self.classifier.give_pixels(shown || self.pictures.is_some());
-        let Look { classified, observation: learned } = self.classifier.classify(&file.bytes, &file.hash, &facts, now);
+        let closer = self.closer.as_mut();
+        let Look { classified, observation: learned } =
+            self.classifier.classify_closely(&file.bytes, &file.hash, &facts, now, closer);
         self.in_work.survived();
+        if let Some(closer) = &self.closer {
+            self.status.tell("lens", closer.warning());
+        }
         match classified {
             Ok(mut classified) => {
                 classified.detection.latency_ms = started.elapsed().as_millis() as u64;
@@ -386,6 +400,12 @@ impl Pipeline {
             counters.classified += 1;
             counters.alerts += u64::from(verdict.alert);
         });
+        if let Some(reason) = classified.closer.as_ref().and_then(|closer| closer.failed.as_deref()) {
+            tracing::warn!(
+                frame = candidate.name,
+                "its parts were not looked at closely, the whole frame was: {reason}"
+            );
+        }
         if let Some(partial) = &classified.partial {
             tracing::warn!(frame = candidate.name, "decoded in part: {partial}");
         }

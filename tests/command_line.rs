@@ -169,6 +169,14 @@ fn a_check_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_check_points_out_a_misspelt_label() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("a.toml"), "[alerts]\nlabels = [\"polar_bear\", \"walrrus\"]\n").unwrap();
+    let out = text(&arcticd(directory.path(), &["check", "--config", "a.toml"]).stdout);
+    assert!(out.contains("warning: alerts.labels: `walrrus` can't alert"), "{out}");
+}
+
+#[test]
 fn a_misspelt_command_exits_2() {
     let world = tempfile::tempdir().unwrap();
     assert_eq!(arcticd(world.path(), &["chekc"]).status.code(), Some(2));

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
+use parts::flapping::port;
 use parts::linked::retain;
 use parts::{BIN, PATIENCE, bear, skip, wait_frames, world};
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,7 +23,7 @@ fn mosquitto(extra: &[&str]) -> Option<Mosquitto> {
         return None;
     }
     let extra = extra.iter().map(|line| (*line).to_owned()).collect();
-    Some(Mosquitto::start(Options { extra, ..Options::default() }).unwrap())
+    Some(Mosquitto::start(Options { port: Some(port()), extra, ..Options::default() }).unwrap())
 }
 
 fn trap(broker: &Mosquitto, name: &str) -> World {

@@ -6,10 +6,11 @@ mod parts;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use parts::flapping::port;
 use parts::linked::{Trap, retain};
 use parts::{BIN, PATIENCE, skip};
 use serde_json::Value;
-use testkit::broker::{Mosquitto, Options, free_port};
+use testkit::broker::{Mosquitto, Options};
 use testkit::subscriber::{Message, Subscriber, Subscription};
 use testkit::wait_until;
 
@@ -44,9 +45,8 @@ struct Sites {
 
 impl Sites {
     fn start() -> Self {
-        // Its own for as long as the test lasts, also while it is dead.
-        let middle = Mosquitto::start(Options { port: Some(free_port().unwrap()), ..Options::default() }).unwrap();
-        let site = Options { extra: bridge(middle.port()), ..Options::default() };
+        let middle = Mosquitto::start(Options { port: Some(port()), ..Options::default() }).unwrap();
+        let site = Options { port: Some(port()), extra: bridge(middle.port()), ..Options::default() };
         let site = Mosquitto::start(site).unwrap();
         let console = Subscription::new(middle.port(), "arcticd/#").persistent("console");
         let sites = Self { console: Subscriber::start(console).unwrap(), middle, site };

@@ -19,6 +19,7 @@ use arcticd::config::Mqtt;
 use arcticd::health::Status;
 use arcticd::journal::{Journal, priority};
 use arcticd::mqtt::{Intake, Link, Topics, connect_options};
+use parts::flapping::port;
 use parts::relay::{Attempt, Relay};
 use parts::skip;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -112,7 +113,8 @@ impl Fleet {
         // As docs/mosquitto recommends: a broker that saved with each change would do nothing else.
         let kept = format!("persistence_location {}/", directory.path().display());
         let extra = ["persistence true", "autosave_interval 300", &kept].map(str::to_owned).to_vec();
-        let broker = Mosquitto::start(Options { persistence: false, extra, ..Options::default() }).unwrap();
+        let broker =
+            Mosquitto::start(Options { port: Some(port()), persistence: false, extra, ..Options::default() }).unwrap();
         let console = Subscription::new(broker.port(), "arcticd/+/detection").persistent("console");
         let (console, relay) = (Subscriber::start(console).unwrap(), Relay::start(broker.port()));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -255,13 +257,15 @@ fn alerts(fleet: &Fleet, count: u64, a_second: u64) {
 
 /// What an idle trap costs.
 fn idle(fleet: &Fleet, time: Duration) {
+    let every = Mqtt::default().health_s;
+    assert!(time.as_secs() >= 2 * every, "an idle trap is measured for two heartbeats, {} s, at least", 2 * every);
     let (begin, (up, down)) = (Instant::now(), fleet.relay.traffic());
     std::thread::sleep(time);
     let (later, took) = (fleet.relay.traffic(), begin.elapsed());
     let a_day = |bytes: u64| bytes as f64 / fleet.traps.len() as f64 / took.as_secs_f64() * 86_400.0 / 1e3;
     println!(
         "figure: an idle trap, heartbeat and keep-alive of {} s: {:.0} kB up and {:.0} kB down a day (MQTT, measured for {:.0} s)",
-        Mqtt::default().health_s,
+        every,
         a_day(later.0 - up),
         a_day(later.1 - down),
         took.as_secs_f64(),

@@ -267,6 +267,23 @@ fn what_may_not_come_in_is_refused_and_the_connection_stays() {
 }
 
 #[test]
+fn a_head_refused_for_want_of_its_key_is_looked_at_again_once_the_key_is_there() {
+    let (maker, other, broker) = (Maker::new().unwrap(), Maker::new().unwrap(), Broker::any().unwrap());
+    let subscriber = listen(broker.port());
+    let world = trusting(&maker, &broker, 1);
+    let daemon = start_online(&world, &subscriber);
+    let head = other.head(&good(), 4, |_| {}).unwrap();
+    offer(&subscriber, &head);
+    pieces(&subscriber, &head, 0..signed::pieces(&head).len() as u32);
+    wait_report(&subscriber, 0, |report| report.refused.count > 0);
+    other.trust_in(&world.path("keys")).unwrap();
+    // Else within a minute.
+    daemon.ask_to_reload().unwrap();
+    let report = wait_report(&subscriber, 0, |report| report.offer.is_some());
+    assert_eq!(report.offer.unwrap().head.sequence, 4);
+}
+
+#[test]
 fn a_head_whose_key_was_taken_away_leaves_service() {
     let (maker, other, broker) = (Maker::new().unwrap(), Maker::new().unwrap(), Broker::any().unwrap());
     let subscriber = listen(broker.port());

@@ -232,7 +232,7 @@ fn a_reload_changes_what_alerts_at_once_and_says_what_it_does_not_change() {
     parts::wait_frames(&world, &["before.jpg"]);
 
     let world = world
-        .set_raw("alerts.thresholds", "{ polar_bear = 0.0 }")
+        .set_raw("alerts.thresholds", "{ polar_bear = 0.0, walrrus = 0.5 }")
         .set_raw("alerts.location", "{ latitude = 78.2, longitude = 15.6 }")
         .set("alerts.location_policy", "exact")
         .set_raw("groups", "[\"coast\"]");
@@ -244,6 +244,8 @@ fn a_reload_changes_what_alerts_at_once_and_says_what_it_does_not_change() {
     let stamp: i128 = stamp.trim_start_matches("MONOTONIC_USEC=").parse().unwrap();
     assert!(stamp >= before, "an older reload's answer");
     systemd.ready(&daemon);
+    daemon.wait_for_log("alerting from now on: polar_bear from 0", PATIENCE).unwrap();
+    daemon.wait_for_log("the head has no label `walrrus`", PATIENCE).unwrap();
 
     world.drop_frame("after.jpg", &bear(2)).unwrap();
     let told = &wait_detections(&subscriber, 1)[0];

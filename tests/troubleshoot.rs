@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const ENOUGH: usize = 11;
 
 /// Warnings of `health` by their key in the sources, with words of them on the page.
-const WARNINGS: [(&str, &str); 21] = [
+const WARNINGS: [(&str, &str); 22] = [
     ("acknowledgements", "journal ...: ..."),
     ("capture", "cannot be used ...; waiting for it"),
     ("configuration", "the configuration was not reloaded"),
@@ -20,6 +20,7 @@ const WARNINGS: [(&str, &str); 21] = [
     ("heads record", "it was moved to ..., the configured head is in service"),
     ("journal", "journal ... was moved to"),
     ("keys", "public key ..."),
+    ("lens", "its frames are black"),
     ("link", "broker ..."),
     ("model", "using the built-in model"),
     ("outbox", "journal ...: ..."),

@@ -3,7 +3,7 @@
 //! Each step is on disk before its work begins, so that the next start resumes or undoes it. What can't be proven
 //! leaves no trace on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -103,6 +103,8 @@ pub struct Acceptor {
     pub(super) by_hand: BTreeMap<PathBuf, (u64, Option<SystemTime>)>,
     // Something could not be kept; it is asked for again when there is room.
     pub(super) refetch: bool,
+    // Ids of the keys that were trusted when they were last looked at.
+    known_keys: BTreeSet<String>,
     // The record in memory is ahead of the one on disk.
     pub(super) unsaved: bool,
     // Pieces came that nobody was told of yet.
@@ -130,7 +132,9 @@ impl Acceptor {
             max_jump: heads.max_jump,
         };
         let proven = setup.configured.judge.clone();
+        let (keys, _) = TrustedKeys::load(&heads.trusted_keys);
         Self {
+            known_keys: keys.iter().map(|key| key.id().to_string()).collect(),
             trap,
             doors: Doors::new(&setup.prefix, &setup.trap, &setup.groups),
             settings: setup.heads,
@@ -173,7 +177,11 @@ impl Acceptor {
                 Ok(Input::Arrival(arrival)) => self.arrived(arrival),
                 Ok(Input::Observation(observation)) => self.observed(&observation),
                 Ok(Input::Control(control)) => self.answer(control),
-                Ok(Input::Alerts(NewAlerts { alerts, reply })) => drop(reply.send(self.judge_by(alerts))),
+                Ok(Input::Alerts(NewAlerts { alerts, reply })) => {
+                    let same = alerts == self.trap.alerts;
+                    let _ = reply.send(if same { Ok(()) } else { self.judge_by(alerts) });
+                    self.look_after();
+                }
                 Err(RecvTimeoutError::Timeout) if self.untold => self.publish(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => break,
@@ -241,6 +249,7 @@ impl Acceptor {
         }
         self.revoke();
         self.resume();
+        self.look_for_keys();
         if std::mem::take(&mut self.refetch) {
             self.status.warn("heads", None);
             // What could not be saved, messages that could not be kept, files that found no room.
@@ -252,6 +261,16 @@ impl Acceptor {
             self.fetch_again();
         }
         self.look_by_hand();
+    }
+
+    /// What was refused for want of a key that came meanwhile is looked at again: whoever pushed it sends nothing twice.
+    fn look_for_keys(&mut self) {
+        let known: BTreeSet<String> = self.keys().iter().map(|key| key.id().to_string()).collect();
+        if !known.is_subset(&self.known_keys) {
+            tracing::info!("there is a new key in heads.trusted_keys: heads that the broker keeps are looked at again");
+            self.refetch = true;
+        }
+        self.known_keys = known;
     }
 
     /// Subscribing anew makes the broker send again what it keeps.

@@ -260,6 +260,12 @@ impl Acceptor {
             }
             None => {}
         }
+        let rules = self.proven.rules();
+        for warning in rules.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let alerting: Vec<String> = rules.alerting().map(|(label, from)| format!("{label} from {from}")).collect();
+        tracing::info!("alerting from now on: {}", alerting.join(", "));
         self.take_seats();
         Ok(())
     }

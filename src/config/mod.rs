@@ -17,6 +17,7 @@ mod listen;
 mod load;
 mod locate;
 mod names;
+mod regions;
 mod rules;
 mod schema;
 mod secret;
@@ -35,6 +36,7 @@ pub use env::environment;
 pub use error::{ConfigError, Place, Problem};
 pub use listen::{Listen, ListenError};
 pub use load::{DEFAULT_PATH, Loaded, Source, from_text, load};
+pub use regions::{Regions, RegionsMode};
 pub use schema::{schema, schema_text};
 pub(crate) use secret::kept_from_all;
 pub use secret::{Secret, SecretError};
@@ -57,6 +59,8 @@ pub struct Config {
     pub state: State,
     /// Which networks look at a frame.
     pub model: Model,
+    /// What is looked at beside the whole frame.
+    pub regions: Regions,
     /// Which detections become alerts.
     pub alerts: Alerts,
     /// The broker that alerts go to.

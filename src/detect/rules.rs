@@ -80,12 +80,15 @@ impl Rules {
         let silent = wanted.iter().filter(|name| !alerting(name));
         let mut warnings: Vec<String> =
             silent.map(|name| format!("alerts.labels: `{name}` can't alert; the head knows {}", known())).collect();
-        let strangers = alerts.thresholds.keys().filter(|name| !labels.iter().any(|rule| &&rule.label == name));
-        warnings.extend(strangers.map(|name| format!("alerts.thresholds: the head has no label `{name}`")));
+        let quiet = alerts.thresholds.keys().filter(|name| !alerting(name));
+        warnings.extend(quiet.map(|name| match labels.iter().any(|rule| &rule.label == name) {
+            true => format!("alerts.thresholds: `{name}` does not alert; alerts.labels would have to name it"),
+            false => format!("alerts.thresholds: the head has no label `{name}`; it knows {}", known()),
+        }));
         Ok(Self { labels, novel: alerts.novel, warnings })
     }
 
-    /// What the engineer should know: labels asked for that the head does not have.
+    /// What the engineer should know: labels asked for that the head does not have, thresholds that count for nothing.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -198,6 +201,19 @@ mod tests {
         let rules = Rules::new(&alerts, &head(ARCTIC)).unwrap();
         assert!(!rules.judge(&scores(&[("other", 0.99)]), None).alert);
         assert_eq!(rules.warnings().len(), 1);
+    }
+
+    #[test]
+    fn a_threshold_that_counts_for_nothing_is_pointed_out() {
+        let thresholds =
+            [("polar_bears".to_owned(), 0.5), ("polar_bear".to_owned(), 0.5), ("other".to_owned(), 0.5)].into();
+        let rules = Rules::new(&Alerts { thresholds, ..Alerts::default() }, &head(ARCTIC)).unwrap();
+        let warnings = rules.warnings().join("; ");
+        assert_eq!(rules.warnings().len(), 2, "{warnings}");
+        assert!(
+            warnings.contains("`other` does not alert") && warnings.contains("no label `polar_bears`"),
+            "{warnings}"
+        );
     }
 
     #[test]

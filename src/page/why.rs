@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use hyper::body::Bytes;
 use tokio::task::spawn_blocking;
 
@@ -13,6 +13,7 @@ use crate::explain::{Explainer, paint};
 use crate::frame::{Scale, decode};
 use crate::memory::limits;
 use crate::model::source;
+use crate::regions::cut;
 
 /// Largest network that is loaded a second time for it: the unit's memory is for the first.
 const LARGEST: u64 = 16 << 20;
@@ -53,6 +54,10 @@ fn painted(room: &Room, jpeg: &[u8], detection: &Detection) -> Result<Vec<u8>> {
         );
     }
     let explainer = Explainer::of(&room.backbone, head, 1)?;
-    let pixels = decode(jpeg, Scale::Full, &limits())?.pixels;
+    let mut pixels = decode(jpeg, Scale::Full, &limits())?.pixels;
+    if let Some(region) = detection.region {
+        let sides = (detection.frame.width, detection.frame.height);
+        pixels = cut(&pixels, region, sides).context("the part of the frame that decided is too small on the page")?;
+    }
     paint(&explainer.explain(&pixels, &detection.label)?)
 }

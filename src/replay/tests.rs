@@ -58,13 +58,15 @@ fn classified(name: &str, at: i64, label: &str, confidence: f32, alert: bool) ->
         decision: Decision { alert, threshold: 0.5, rule },
         model: ModelRef { backbone: "b".into(), head: "h 1".into(), sequence: 3 },
         location: Some(Location { latitude: 78.9, longitude: 11.9, policy: LocationPolicy::Rounded }),
+        region: None,
         thumbnail: None,
         processed_at: "2026-11-24T12:00:01.5Z".into(),
         latency_ms: 30,
         replayed: false,
     };
     let scores = Scores { labels: Vec::new(), novel: None, timing: Timing::default() };
-    Classified { detection, verdict, scores, at, partial: None, decode: Duration::ZERO, features: None, pixels: None }
+    let (partial, closer, features, pixels) = (None, None, None, None);
+    Classified { detection, verdict, scores, at, partial, decode: Duration::ZERO, closer, features, pixels }
 }
 
 /// Frames as name, seconds after [`DAY`], label, confidence and whether they alert.

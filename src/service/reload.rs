@@ -65,14 +65,15 @@ pub async fn renew(
         tracing::warn!("{warning}");
     }
     let alerts = loaded.config.alerts.clone();
+    // Also where they are the same: keys may have come.
+    let (reply, answer) = oneshot::channel();
+    let _ = inputs.send(Input::Alerts(NewAlerts { alerts: alerts.clone(), reply }));
+    match timeout(HEADS_ANSWER, answer).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => return refused(error.to_string()),
+        Ok(Err(_)) | Err(_) => return refused("the heads' thread does not answer".into()),
+    }
     if alerts != config.alerts {
-        let (reply, answer) = oneshot::channel();
-        let _ = inputs.send(Input::Alerts(NewAlerts { alerts: alerts.clone(), reply }));
-        match timeout(HEADS_ANSWER, answer).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => return refused(error.to_string()),
-            Ok(Err(_)) | Err(_) => return refused("the heads' thread does not answer".into()),
-        }
         let _ = tell_alerts.send(alerts.clone());
         config.alerts = alerts;
     }

@@ -10,6 +10,7 @@
 //! * [`daemon`] is the real binary as a child process, in a temporary world of its own.
 //! * [`ledger`] reads what a daemon's journal says: every frame's verdict, every message's fate.
 //! * [`mutate`] makes what an attacker or a bad line might of a head on its way.
+//! * [`wide`] composes wide scenes with a small animal in them, of photos that are not part of the project.
 //! * [`certificates`] makes a certificate authority with a server's and a client's certificate.
 //!
 //! Everything started here ends when its value is dropped, and every wait has an end.
@@ -24,6 +25,7 @@ pub mod networks;
 pub mod quick;
 pub mod scenes;
 pub mod subscriber;
+pub mod wide;
 
 use std::time::{Duration, Instant};
 

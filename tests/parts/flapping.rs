@@ -15,7 +15,7 @@ enum State {
 }
 
 /// A free port, and none that the system gives to outgoing connections: one of these could have it while the broker is dead.
-fn port() -> u16 {
+pub fn port() -> u16 {
     let ports = std::iter::repeat_with(|| fastrand::u16(10_000..30_000)).take(100);
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     ports.into_iter().find(free).expect("a free port")

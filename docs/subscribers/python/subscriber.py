@@ -11,6 +11,7 @@ import argparse
 import itertools
 import json
 import os
+import sys
 from datetime import datetime, timedelta, timezone
 
 import paho.mqtt.client as mqtt
@@ -105,15 +106,18 @@ def fresh(message):
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--broker", default="localhost")
+    options.add_argument("--broker", default="localhost", help="the host's name or number, without mqtt://")
     options.add_argument("--port", type=int, help="default: 1883, or 8883 with --cafile")
     options.add_argument("--prefix", default="arcticd")
-    options.add_argument("--client-id", default="console")
+    options.add_argument("--client-id", default="console", help="one that no other program has at this broker")
     options.add_argument("--state", default="received.txt")
     options.add_argument("--username")
     options.add_argument("--password-file")
     options.add_argument("--cafile", help="speak TLS, and trust this authority")
     options = options.parse_args()
+    if "://" in options.broker:
+        sys.exit("--broker is a host's name or number alone; --port and --cafile say the rest")
+    port = options.port or (8883 if options.cafile else 1883)
     console = Console(State(options.state))
 
     client = mqtt.Client(
@@ -136,7 +140,9 @@ def main():
         below = message.topic[len(options.prefix) + 1 :]
         trap, leaf = below.split("/", 1)
         try:
-            if leaf == "availability":
+            if not message.payload:
+                pass  # What was retained has been taken back.
+            elif leaf == "availability":
                 print(f"{trap} is {message.payload.decode()}", flush=True)
             elif leaf != "features/get":
                 console.hear(leaf, message.payload, message.retain)
@@ -144,8 +150,16 @@ def main():
             print(f"not understood: {message.topic}: {error!r}", flush=True)
         client.ack(message.mid, message.qos)
 
+    # A console that hears nothing must not look like one to which nothing is said.
+    def on_connect_fail(client, userdata):
+        print(f"{options.broker} port {port}: no connection; trying again", file=sys.stderr, flush=True)
+
+    def on_disconnect(client, userdata, flags, reason, properties):
+        print(f"{options.broker}: the connection broke: {reason}; trying again", file=sys.stderr, flush=True)
+
     client.on_connect, client.on_message = on_connect, on_message
-    client.connect_async(options.broker, options.port or (8883 if options.cafile else 1883))
+    client.on_connect_fail, client.on_disconnect = on_connect_fail, on_disconnect
+    client.connect_async(options.broker, port)
     client.loop_forever(retry_first_connection=True)
 
 
