@@ -213,13 +213,12 @@ fn model(config: &Config) -> Result<(String, u64)> {
     let head = Origin::from_setting(&config.model.head);
     let model = guarded("load", || source::model(&backbone, &head, config.model.threads))??;
     let rules = Rules::new(&config.alerts, model.head().manifest())?;
-    let alerting: Vec<String> = rules.alerting().map(|(label, from)| format!("{label} from {from}")).collect();
     let warnings = rules.warnings().iter().map(|warning| format!("; warning: {warning}")).collect::<String>();
     let id = &model.backbone().manifest().id;
     // A label and something else, as one layer.
     let least = 2 * size_of::<f32>() as u64 * model.backbone().features() as u64;
     let title = model.head().title();
-    Ok((format!("head {title} on backbone {id}, self-test passed; alerting {}{warnings}", alerting.join(", ")), least))
+    Ok((format!("head {title} on backbone {id}, self-test passed; alerting {}{warnings}", rules.in_words()), least))
 }
 
 /// From the name look-up to an acknowledged message, a verdict a stage.

@@ -393,14 +393,12 @@ fn accept_heads(
 
 fn greet(config: &Config, trap: &str, classifier: &Classifier) {
     let judge = classifier.proven();
-    let alerting: Vec<String> =
-        judge.rules().alerting().map(|(label, threshold)| format!("{label} from {threshold}")).collect();
     tracing::info!(
         "arcticd {} as trap {trap}: head {} on backbone {}, alerting {}; frames from {}, journal in {}",
         env!("CARGO_PKG_VERSION"),
         judge.head().title(),
         classifier.backbone().manifest().id,
-        alerting.join(", "),
+        judge.rules().in_words(),
         config.capture.directory.display(),
         config.state.directory.display(),
     );

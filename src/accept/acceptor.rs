@@ -104,7 +104,7 @@ pub struct Acceptor {
     // Something could not be kept; it is asked for again when there is room.
     pub(super) refetch: bool,
     // Ids of the keys that were trusted when they were last looked at.
-    known_keys: BTreeSet<String>,
+    pub(super) known_keys: BTreeSet<String>,
     // The record in memory is ahead of the one on disk.
     pub(super) unsaved: bool,
     // Pieces came that nobody was told of yet.
@@ -247,9 +247,9 @@ impl Acceptor {
         if self.aside.look_after() || self.refused.count > self.refused_told {
             self.publish();
         }
+        self.look_for_keys();
         self.revoke();
         self.resume();
-        self.look_for_keys();
         if std::mem::take(&mut self.refetch) {
             self.status.warn("heads", None);
             // What could not be saved, messages that could not be kept, files that found no room.

@@ -264,8 +264,7 @@ impl Acceptor {
         for warning in rules.warnings() {
             tracing::warn!("{warning}");
         }
-        let alerting: Vec<String> = rules.alerting().map(|(label, from)| format!("{label} from {from}")).collect();
-        tracing::info!("alerting from now on: {}", alerting.join(", "));
+        tracing::info!("alerting from now on: {}", rules.in_words());
         self.take_seats();
         Ok(())
     }
@@ -410,12 +409,11 @@ impl Acceptor {
 
     /// Takes heads out of service whose key is trusted no more.
     pub(super) fn revoke(&mut self) {
-        let keys = self.keys();
         // Without any key it is more likely that a disk is not there than that all were revoked.
-        if keys.iter().next().is_none() {
+        if self.known_keys.is_empty() {
             return;
         }
-        let known: BTreeSet<String> = keys.iter().map(|key| key.id().to_string()).collect();
+        let known = self.known_keys.clone();
         let revoked = |key: &Option<String>| key.as_ref().is_some_and(|key| !known.contains(key));
         let reason = "its key is trusted no more";
         // Before the one under way, which would be followed by it.

@@ -98,6 +98,11 @@ impl Rules {
         self.labels.iter().filter(|rule| rule.alerts).map(|rule| (rule.label.as_str(), rule.threshold))
     }
 
+    /// The same for people.
+    pub fn in_words(&self) -> String {
+        self.alerting().map(|(label, from)| format!("{label} from {from}")).collect::<Vec<_>>().join(", ")
+    }
+
     /// Judges `scores` (label and probability): the most probable label that alerts and reaches its threshold, even if
     /// a quiet label is more probable; else the most probable label, without an alert. With `alerts.novel = "mute"` a
     /// `novel` frame, unlike everything the head was trained on, does not alert.

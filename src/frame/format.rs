@@ -1,9 +1,12 @@
 //! Which format a file has, by its first bytes; names lie.
 
+use serde::{Deserialize, Serialize};
+
 use super::FrameError;
 
 /// A picture format that is decoded here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// JPEG: baseline, progressive or arithmetic; gray, colour, CMYK.
     Jpeg,

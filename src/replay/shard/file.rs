@@ -52,7 +52,7 @@ pub enum Line {
         /// As in [`Classified::at`](crate::classifier::Classified::at).
         at: i64,
         /// By its first bytes.
-        format: Kind,
+        format: Format,
         /// The detection's.
         position: Option<Exact>,
         /// The message.
@@ -73,18 +73,6 @@ pub enum Line {
     Copy { place: usize, name: String, of: ContentHash },
 }
 
-/// A picture's format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    Jpeg,
-    Png,
-    Bmp,
-    Gif,
-    Tiff,
-    WebP,
-}
-
 impl Line {
     /// What came of the file at this place.
     pub fn of(place: Option<usize>, seen: Seen) -> Self {
@@ -92,7 +80,7 @@ impl Line {
             (Seen::Frame { detection, at, format }, place) => Self::Frame {
                 place: place.unwrap_or_default(),
                 at,
-                format: format.into(),
+                format,
                 position: detection.location.map(|it| Exact::of(it.latitude, it.longitude)),
                 detection,
             },
@@ -111,38 +99,12 @@ impl Line {
                 if let (Some(location), Some((latitude, longitude))) = (&mut detection.location, degrees) {
                     (location.latitude, location.longitude) = (latitude, longitude);
                 }
-                (Some(place), Seen::Frame { detection, at, format: format.into() })
+                (Some(place), Seen::Frame { detection, at, format })
             }
             Self::Copy { place, name, of } => (Some(place), Seen::Copy(Copy { name, of })),
             Self::Failed { place, name, reason, modified, hash, folder } => {
                 (place, Seen::Failed(Failure { name, reason, modified, hash, folder }))
             }
-        }
-    }
-}
-
-impl From<Format> for Kind {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Jpeg => Self::Jpeg,
-            Format::Png => Self::Png,
-            Format::Bmp => Self::Bmp,
-            Format::Gif => Self::Gif,
-            Format::Tiff => Self::Tiff,
-            Format::WebP => Self::WebP,
-        }
-    }
-}
-
-impl From<Kind> for Format {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Jpeg => Self::Jpeg,
-            Kind::Png => Self::Png,
-            Kind::Bmp => Self::Bmp,
-            Kind::Gif => Self::Gif,
-            Kind::Tiff => Self::Tiff,
-            Kind::WebP => Self::WebP,
         }
     }
 }
