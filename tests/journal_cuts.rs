@@ -351,6 +351,13 @@ fn cut(walk: &Walk, noted: &Noted<Promise>, seed: u64) -> Result<(), String> {
     if !known && before.iter().any(|promise| promise.epoch == journal.epoch()) {
         return found("the epoch of the journal that was replaced".into());
     }
+    // What is noted is found, whether it went into the index or not.
+    for number in 0..1_000 {
+        let (hash, noted) = (hash(number), view.frames.contains_key(&hash(number).to_string()));
+        if journal.known(&hash).unwrap().is_some() != noted {
+            return found(format!("frame {number} is noted: {noted}, and found: {}", !noted));
+        }
+    }
     // It goes on: with the next number, and after a further start with the same.
     let next = view.messages.keys().last().map_or(1, |last| (*last).max(0) as u64 + 1);
     let told = before.iter().filter(|promise| promise.epoch == journal.epoch());

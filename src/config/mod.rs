@@ -455,7 +455,7 @@ impl Default for Capture {
 
 impl Default for State {
     fn default() -> Self {
-        Self { directory: "./arcticd-state".into(), max_mib: 512, hold_s: 600 }
+        Self { directory: "./arcticd-state".into(), max_mib: 512, hold_s: 3600 }
     }
 }
 

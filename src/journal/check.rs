@@ -8,13 +8,14 @@ use rusqlite::{Connection, ErrorCode};
 
 /// The tables, those first whose loss would be worst. Of messages the index is compared too: it is what is drained, and an
 /// entry that is missing there would be an alert that never leaves.
-const CHECKS: [&str; 8] = [
+const CHECKS: [&str; 9] = [
     "integrity_check(messages)",
     "quick_check(meta)",
     "quick_check(gaps)",
     "quick_check(events)",
     "quick_check(heads)",
     "quick_check(frames)",
+    "quick_check(known)",
     "quick_check(files)",
     "quick_check(features)",
 ];

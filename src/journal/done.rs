@@ -67,8 +67,8 @@ impl DoneFiles {
             let (last, name) = after.map_or((i64::MIN, ""), |file| (file.noted as i64, file.name.as_str()));
             self.db
                 .prepare_cached(
-                    "SELECT files.name, size, files.hash, coalesce(noted, 0) AS since, event
-                     FROM files JOIN frames USING (hash)
+                    "SELECT files.name, size, frames.hash, coalesce(noted, 0) AS since, event
+                     FROM files JOIN frames ON frames.id = files.frame
                      WHERE device = ?1 AND since <= ?3 AND (since, files.name) > (?4, ?5) AND state = 'done' AND alert = ?2
                      ORDER BY since, files.name LIMIT ?6",
                 )?
@@ -128,7 +128,9 @@ impl DoneFiles {
             for file in files {
                 // Not if the name was given to another content meanwhile.
                 transaction
-                    .prepare_cached("DELETE FROM files WHERE name = ?1 AND hash = ?2")?
+                    .prepare_cached(
+                        "DELETE FROM files WHERE name = ?1 AND ?2 = (SELECT hash FROM frames WHERE id = files.frame)",
+                    )?
                     .execute(params![file.name, file.hash.as_bytes()])?;
             }
             let saved = self.age.save(&transaction, age::EVERY)?;

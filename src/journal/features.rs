@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::by_content::ByContent;
 use super::{JournalError, Transaction, priority};
 use crate::frame::ContentHash;
 use crate::model::Levels;
@@ -85,8 +86,8 @@ impl Transaction<'_> {
         let keep = || -> rusqlite::Result<()> {
             self.inner
                 .prepare_cached(
-                    "INSERT INTO features (hash, backbone, low, step, levels, alert, novel, margin)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (hash) DO NOTHING",
+                    "INSERT INTO features (hash, backbone, low, step, levels, alert, novel, margin, frame)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (hash) DO NOTHING",
                 )?
                 .execute(params![
                     frame.as_bytes(),
@@ -96,7 +97,8 @@ impl Transaction<'_> {
                     kept.levels.levels,
                     kept.alert,
                     kept.novel,
-                    f64::from(kept.margin)
+                    f64::from(kept.margin),
+                    self.frame(frame)?
                 ])?;
             trim(&self.inner, most)
         };
@@ -175,7 +177,7 @@ impl FeatureStore {
                     "SELECT f.hash, f.truth, f.low, f.step, f.levels, frames.camera, frames.captured_at FROM
                        (SELECT *, row_number() OVER (PARTITION BY truth ORDER BY id DESC) AS place FROM features
                         WHERE truth IS NOT NULL AND backbone = ?1) AS f
-                     LEFT JOIN frames ON frames.hash = f.hash WHERE f.place <= ?2 ORDER BY f.id DESC",
+                     LEFT JOIN frames ON frames.id = f.frame AND frames.hash = f.hash WHERE f.place <= ?2 ORDER BY f.id DESC",
                 )?
                 .query_map(params![backbone, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
                     Ok(LabelledFrame {
@@ -232,12 +234,14 @@ impl FeatureStore {
     pub fn queue<T: Serialize>(&mut self, messages: Vec<Queued<T>>) -> Result<(), JournalError> {
         let wrong = |source| JournalError::Database { file: self.file.clone(), source };
         let inner = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
+        // A full outbox marks the frames of what it drops, wherever they are found.
+        let by_content = ByContent::load(&inner).map_err(wrong)?;
         // No file is noted here, so no age.
-        let mut transaction = Transaction::new(inner, &self.file, &self.epoch, self.max_entries, 0);
+        let mut transaction = Transaction::new(inner, &self.file, &self.epoch, self.max_entries, 0, &by_content);
         for Queued { id, topic, body } in messages {
             transaction.queue(&id, priority::FEATURES, &topic, body)?;
         }
-        transaction.commit()
+        transaction.commit().map(drop)
     }
 
     fn wrong(&self, source: rusqlite::Error) -> JournalError {

@@ -14,14 +14,22 @@ impl Journal {
         if self.used().map_err(|source| self.wrong(source))? <= bytes {
             return Ok(0);
         }
-        self.transaction(|transaction| {
+        // With the index: nothing that goes is to be found in memory.
+        self.write(true, |transaction| {
             let run = || -> rusqlite::Result<u64> {
                 let db = &transaction.inner;
-                let oldest = "SELECT hash FROM frames ORDER BY processed_at
-                              LIMIT (SELECT (count(*) + 9) / 10 FROM frames)";
-                let frames = db.execute(&format!("DELETE FROM frames WHERE hash IN ({oldest})"), [])?;
+                let last: Option<i64> = db.query_row(
+                    "SELECT max(id) FROM (SELECT id FROM frames ORDER BY id LIMIT (SELECT (count(*) + 9) / 10 FROM frames))",
+                    [],
+                    |row| row.get(0),
+                )?;
+                // Never all: the next one would have a number again that others know.
+                let frames =
+                    db.execute("DELETE FROM frames WHERE id <= ?1 AND id < (SELECT max(id) FROM frames)", [last])?;
                 // A file whose frame is forgotten has to be read again.
-                db.execute("DELETE FROM files WHERE hash NOT IN (SELECT hash FROM frames)", [])?;
+                for table in ["files", "known"] {
+                    db.execute(&format!("DELETE FROM {table} WHERE frame <= ?1"), [last])?;
+                }
                 db.execute(
                     "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE open = 0 ORDER BY last_at
                      LIMIT (SELECT (count(*) + 9) / 10 FROM events))",

@@ -4,6 +4,7 @@
 //! in the program.
 
 mod age;
+mod by_content;
 mod check;
 mod done;
 mod events;
@@ -28,8 +29,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use age::Age;
+use by_content::{ByContent, INDEX};
 use held::Held;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior};
 
 pub use done::{DoneFile, DoneFiles, Unfinished};
 pub use events::Events;
@@ -183,6 +185,7 @@ pub struct Journal {
     warning: Option<String>,
     age: Arc<Age>,
     held: Held,
+    by_content: ByContent,
     // Held as long as the daemon runs; the kernel lets go of it even after kill -9.
     _lock: std::fs::File,
 }
@@ -210,8 +213,9 @@ impl Journal {
             Err(std::fs::TryLockError::Error(source)) => return Err(wrong(source)),
         }
         let (db, epoch, warning) = mend::open(&file)?;
-        let age = age::begin(&db).map_err(|source| JournalError::Database { file: file.clone(), source })?;
-        Ok(Self { db, file, epoch, max_entries, warning, age: Arc::new(age), held: Held::default(), _lock: lock })
+        let read = || Ok((Arc::new(age::begin(&db)?), ByContent::load(&db)?));
+        let (age, by_content) = read().map_err(|source| JournalError::Database { file: file.clone(), source })?;
+        Ok(Self { db, file, epoch, max_entries, warning, age, held: Held::default(), by_content, _lock: lock })
     }
 
     /// What happened to the journal before this one.
@@ -286,11 +290,14 @@ impl Journal {
         if let Some(known) = self.held.known(hash) {
             return Ok(Some(known));
         }
-        let state: Option<String> = self
-            .db
-            .prepare_cached("SELECT state FROM frames WHERE hash = ?1")
-            .and_then(|mut query| query.query_row(params![hash.as_bytes()], |row| row.get(0)).optional())
-            .map_err(|source| self.wrong(source))?;
+        let state = || -> rusqlite::Result<Option<String>> {
+            let Some(id) = self.by_content.find(&self.db, hash)? else { return Ok(None) };
+            self.db
+                .prepare_cached("SELECT state FROM frames WHERE id = ?1")?
+                .query_row([id], |row| row.get(0))
+                .map(Some)
+        };
+        let state = state().map_err(|source| self.wrong(source))?;
         Ok(state.map(|state| if state == "done" { Known::Done } else { Known::Failed }))
     }
 
@@ -318,15 +325,32 @@ impl Journal {
         &mut self,
         work: impl FnOnce(&mut Transaction) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
+        self.write(self.by_content.is_full(), work)
+    }
+
+    /// A transaction; with `index` what is new in it, and before it, goes into the index of frames.
+    fn write<T>(
+        &mut self,
+        index: bool,
+        work: impl FnOnce(&mut Transaction) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
         let wrong = |source| JournalError::Database { file: self.file.clone(), source };
         let inner = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
-        let mut transaction = Transaction::new(inner, &self.file, &self.epoch, self.max_entries, self.age.now());
+        let mut transaction =
+            Transaction::new(inner, &self.file, &self.epoch, self.max_entries, self.age.now(), &self.by_content);
         self.held.write(&mut transaction)?;
         let result = work(&mut transaction)?;
+        if index {
+            transaction.inner.execute_batch(INDEX).map_err(wrong)?;
+        }
         let saved = self.age.save(&transaction.inner, age::EVERY).map_err(wrong)?;
-        transaction.commit()?;
+        let added = transaction.commit()?;
         self.age.saved(saved);
         self.held.written();
+        match index {
+            true => self.by_content.indexed(),
+            false => self.by_content.add(added),
+        }
         Ok(result)
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params_from_iter};
 
+use super::by_content::INDEX;
 use super::check::is_body;
 
 /// What was brought over.
@@ -43,24 +44,24 @@ const HEADS: Table = Table {
 };
 const FEATURES: Table = Table {
     name: "features",
-    columns: "id, hash, backbone, low, step, levels, alert, novel, margin, truth",
+    columns: "id, hash, backbone, low, step, levels, alert, novel, margin, truth, frame",
     key: "id",
     only: "length(?2) = 32",
 };
 const FRAMES: Table = Table {
     name: "frames",
-    columns: "hash, name, camera, captured_at, state, reason, label, confidence, alert, head, processed_at",
-    key: "hash",
-    only: "length(?1) = 32",
+    columns: "id, hash, name, camera, captured_at, state, reason, label, confidence, alert, head, processed_at",
+    key: "id",
+    only: "length(?2) = 32",
 };
 // Where a message may be missing, frames that alerted are looked at again.
-const SILENT_FRAMES: Table = Table { only: "length(?1) = 32 AND ?9 = 0", ..FRAMES };
+const SILENT_FRAMES: Table = Table { only: "length(?2) = 32 AND ?10 = 0", ..FRAMES };
 // A file whose frame did not come over has to be read again.
 const FILES: Table = Table {
     name: "files",
-    columns: "name, size, mtime, inode, device, hash",
+    columns: "name, size, mtime, inode, device, frame",
     key: "name",
-    only: "EXISTS (SELECT 1 FROM frames WHERE hash = ?6)",
+    only: "EXISTS (SELECT 1 FROM frames WHERE id = ?6)",
 };
 
 /// Copies from the journal `damaged` into `db`, which is new, until there is nothing more or that time has come.
@@ -101,6 +102,7 @@ pub(super) fn salvage(damaged: &Path, db: &mut Connection, until: Instant) -> ru
             frames = copied;
         }
     }
+    db.execute_batch(INDEX)?;
     Ok(Saved { messages, frames, all_messages })
 }
 

@@ -14,7 +14,7 @@ const FORMAT: i64 = STEPS.len() as i64;
 const MOST_FORMATS: i64 = 1000;
 
 // How a journal of one format becomes one of the next; a new journal goes through all of them. Never changed once released.
-const STEPS: [&str; 3] = [TABLES, HEADS, RETENTION];
+const STEPS: [&str; 4] = [TABLES, HEADS, RETENTION, APPENDED];
 
 // `files` is the fast path (name and stamp), `frames` the identity (content). A message stays in `messages` after its
 // acknowledgement, without its body: the ledger that shows nothing was lost.
@@ -65,6 +65,33 @@ ALTER TABLE files ADD COLUMN noted INTEGER;
 ALTER TABLE frames ADD COLUMN event TEXT;
 ";
 
+// A frame has a number, by which the others name it; `by_content.rs` says how it is found by its hash.
+const APPENDED: &str = "
+CREATE TABLE numbered (
+    id INTEGER PRIMARY KEY, hash BLOB NOT NULL, name TEXT NOT NULL, camera TEXT, captured_at INTEGER,
+    state TEXT NOT NULL CHECK (state IN ('done', 'failed')), reason TEXT,
+    label TEXT, confidence REAL, alert INTEGER NOT NULL DEFAULT 0, head TEXT, processed_at TEXT NOT NULL, event TEXT
+) STRICT;
+INSERT INTO numbered (hash, name, camera, captured_at, state, reason, label, confidence, alert, head, processed_at, event)
+    SELECT hash, name, camera, captured_at, state, reason, label, confidence, alert, head, processed_at, event
+    FROM frames ORDER BY processed_at;
+CREATE TABLE named (
+    name TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime INTEGER NOT NULL, inode INTEGER NOT NULL,
+    device INTEGER NOT NULL, frame INTEGER NOT NULL, noted INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX numbered_by_hash ON numbered (hash);
+INSERT INTO named SELECT files.name, size, mtime, inode, device, numbered.id, noted FROM files JOIN numbered USING (hash)
+    ORDER BY files.name;
+ALTER TABLE features ADD COLUMN frame INTEGER;
+UPDATE features SET frame = (SELECT id FROM numbered WHERE numbered.hash = features.hash);
+DROP INDEX numbered_by_hash;
+DROP TABLE frames;
+DROP TABLE files;
+ALTER TABLE numbered RENAME TO frames;
+ALTER TABLE named RENAME TO files;
+CREATE TABLE known (key BLOB NOT NULL, frame INTEGER NOT NULL, PRIMARY KEY (key, frame)) STRICT, WITHOUT ROWID;
+";
+
 /// Opens the journal, making its tables if it is new or of an older format; returns its epoch too.
 pub(super) fn create(file: &Path) -> Result<(Connection, String), JournalError> {
     let mut db = open(file)?;
@@ -82,6 +109,7 @@ pub(super) fn create(file: &Path) -> Result<(Connection, String), JournalError> 
             for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
                 transaction.execute_batch(step)?;
             }
+            transaction.execute_batch(super::by_content::INDEX)?;
             transaction.pragma_update(None, "user_version", FORMAT)?;
             transaction.commit()
         };

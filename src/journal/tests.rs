@@ -2,7 +2,7 @@
 
 use super::head_log::KEPT;
 use super::*;
-use crate::watch::Stamp;
+use crate::watch::{Seen, Stamp};
 use serde_json::json;
 
 struct World {
@@ -176,6 +176,12 @@ CREATE INDEX messages_queued ON messages (priority DESC, seq) WHERE state = 'que
 CREATE TABLE gaps (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, reason TEXT NOT NULL) STRICT;
 INSERT INTO meta VALUES ('epoch', '0123456789abcdef');
 INSERT INTO messages VALUES (1, 'old', 1, 'detection', 'queued', x'7b7d');
+INSERT INTO frames VALUES (x'6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d',
+    'b.jpg', NULL, NULL, 'done', NULL, 'walrus', 0.5, 0, 'old 1', '2026-11-24T12:00:01Z');
+INSERT INTO frames VALUES (x'4bf5122f344554c53bde2ebb8cd2b7e3d1600ad631c385a5d7cce23c7785459a',
+    'a.jpg', NULL, NULL, 'failed', 'damaged', NULL, NULL, 0, NULL, '2026-11-24T12:00:00Z');
+INSERT INTO files VALUES ('a.jpg', 1, 2, 3, 4, x'4bf5122f344554c53bde2ebb8cd2b7e3d1600ad631c385a5d7cce23c7785459a');
+INSERT INTO files VALUES ('copy.jpg', 1, 2, 3, 4, x'6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d');
 PRAGMA user_version = 1;
 ";
 
@@ -203,10 +209,27 @@ fn a_journal_of_the_first_format_keeps_what_it_holds_and_learns_of_heads() {
         let journal = world.open(100);
         assert_eq!((journal.warning(), journal.epoch()), (None, "0123456789abcdef"));
         assert_eq!(seqs(&journal.outbox().unwrap()), [1]);
+        // Bytes 0 and 1: their hashes stand above.
+        assert_eq!(
+            [0, 1, 2].map(|it| journal.known(&hash(it)).unwrap()),
+            [Some(Known::Done), Some(Known::Failed), None]
+        );
+        let mut seen = journal.seen_files().unwrap();
+        assert_eq!(["a.jpg", "copy.jpg", "b.jpg"].map(|name| seen.is_seen(name, &stamp())), [true, true, false]);
         let mut log = journal.head_log().unwrap();
         log.append(&step(number)).unwrap();
         assert_eq!(log.latest(10).unwrap().len() as u64, number);
     }
+}
+
+#[test]
+fn of_a_damaged_journal_of_an_older_format_the_messages_are_saved() {
+    let world = World::new();
+    Connection::open(world.directory.path().join("journal.sqlite")).unwrap().execute_batch(FORMAT_1).unwrap();
+    distrust(world.directory.path(), "said a test").unwrap();
+    let journal = world.open(100);
+    assert!(journal.warning().unwrap().contains("1 messages and 0 known frames"), "{:?}", journal.warning());
+    assert_eq!(journal.outbox().unwrap().next(&|_| false, 100).unwrap()[0].body, b"{}");
 }
 
 #[test]
@@ -249,14 +272,16 @@ fn the_trail_of_heads_comes_out_as_it_went_in_the_latest_first_and_is_bounded() 
 
 #[test]
 fn a_file_is_seen_only_with_the_very_same_stamp() {
-    use crate::watch::Seen;
     let world = World::new();
     let mut journal = world.open(100);
+    let row = FrameRow { name: "first.jpg", processed_at: "now", ..FrameRow::default() };
+    journal.transaction(|transaction| transaction.put_frame(&hash(1), &row)).unwrap();
     journal.note_copy("a.jpg", &stamp(), &hash(1)).unwrap();
+    journal.note_copy("b.jpg", &stamp(), &hash(2)).unwrap();
     let mut seen = journal.seen_files().unwrap();
     assert!(seen.is_seen("a.jpg", &stamp()));
     assert!(!seen.is_seen("a.jpg", &Stamp { mtime_ns: 3, ..stamp() }));
-    assert!(!seen.is_seen("b.jpg", &stamp()));
+    assert!(!seen.is_seen("b.jpg", &stamp()), "its content was forgotten");
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! One transaction of the pipeline: a frame marked done and its message queued, or neither.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::JournalError;
+use super::by_content::ByContent;
 use crate::detect::{Event, StoredEvent};
 use crate::frame::ContentHash;
 use crate::watch::Stamp;
@@ -47,6 +49,9 @@ pub struct Transaction<'a> {
     max_entries: u64,
     // How old the journal is, in seconds.
     age: u64,
+    by_content: &'a ByContent,
+    // Numbers of the frames that are new.
+    added: HashMap<ContentHash, i64>,
 }
 
 impl<'a> Transaction<'a> {
@@ -56,13 +61,24 @@ impl<'a> Transaction<'a> {
         epoch: &'a str,
         max_entries: u64,
         age: u64,
+        by_content: &'a ByContent,
     ) -> Self {
-        Self { inner, file, epoch, max_entries, age }
+        Self { inner, file, epoch, max_entries, age, by_content, added: HashMap::new() }
     }
 
-    pub(super) fn commit(self) -> Result<(), JournalError> {
+    /// The frames that were not known before.
+    pub(super) fn commit(self) -> Result<HashMap<ContentHash, i64>, JournalError> {
         let file = self.file;
-        self.inner.commit().map_err(|source| JournalError::Database { file: file.to_owned(), source })
+        self.inner.commit().map_err(|source| JournalError::Database { file: file.to_owned(), source })?;
+        Ok(self.added)
+    }
+
+    /// The number of the frame with this content.
+    pub(super) fn frame(&self, hash: &ContentHash) -> rusqlite::Result<Option<i64>> {
+        match self.added.get(hash) {
+            Some(id) => Ok(Some(*id)),
+            None => self.by_content.find(&self.inner, hash),
+        }
     }
 
     /// Marks a frame as dealt with, for ever.
@@ -72,14 +88,16 @@ impl<'a> Transaction<'a> {
     pub fn put_frame(&mut self, hash: &ContentHash, frame: &FrameRow) -> Result<(), JournalError> {
         let state = if frame.failed.is_some() { "failed" } else { "done" };
         let (label, confidence) = frame.verdict.unzip();
+        let known = self.frame(hash).map_err(|source| self.wrong(source))?;
         self.inner
             .prepare_cached(
                 "INSERT OR REPLACE INTO frames
-                 (hash, name, camera, captured_at, state, reason, label, confidence, alert, head, processed_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                 (id, hash, name, camera, captured_at, state, reason, label, confidence, alert, head, processed_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )
             .and_then(|mut insert| {
                 insert.execute(params![
+                    known,
                     hash.as_bytes(),
                     frame.name,
                     frame.camera,
@@ -94,6 +112,9 @@ impl<'a> Transaction<'a> {
                 ])
             })
             .map_err(|source| self.wrong(source))?;
+        if known.is_none() {
+            self.added.insert(*hash, self.inner.last_insert_rowid());
+        }
         Ok(())
     }
 
@@ -102,26 +123,28 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// [`JournalError::Database`].
     pub fn put_in_event(&mut self, hash: &ContentHash, event: &str) -> Result<(), JournalError> {
+        let frame = self.frame(hash).map_err(|source| self.wrong(source))?;
         self.inner
-            .prepare_cached("UPDATE frames SET event = ?2 WHERE hash = ?1")
-            .and_then(|mut update| update.execute(params![hash.as_bytes(), event]))
+            .prepare_cached("UPDATE frames SET event = ?2 WHERE id = ?1")
+            .and_then(|mut update| update.execute(params![frame, event]))
             .map_err(|source| self.wrong(source))?;
         Ok(())
     }
 
     /// Remembers which content the file `name` holds, and since when it does: another stamp on the same content, as a card has
-    /// that is put in again, makes it no younger.
+    /// that is put in again, makes it no younger. Nothing, where the content is not known (any more): the file is read again.
     ///
     /// # Errors
     /// [`JournalError::Database`].
     pub fn note_file(&mut self, name: &str, stamp: &Stamp, hash: &ContentHash) -> Result<(), JournalError> {
+        let Some(frame) = self.frame(hash).map_err(|source| self.wrong(source))? else { return Ok(()) };
         self.inner
             .prepare_cached(
-                "INSERT INTO files (name, size, mtime, inode, device, hash, noted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                "INSERT INTO files (name, size, mtime, inode, device, frame, noted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT (name) DO UPDATE SET
-                     noted = iif(hash = excluded.hash, coalesce(noted, excluded.noted), excluded.noted),
+                     noted = iif(frame = excluded.frame, coalesce(noted, excluded.noted), excluded.noted),
                      size = excluded.size, mtime = excluded.mtime, inode = excluded.inode, device = excluded.device,
-                     hash = excluded.hash",
+                     frame = excluded.frame",
             )
             .and_then(|mut insert| {
                 insert.execute(params![
@@ -130,7 +153,7 @@ impl<'a> Transaction<'a> {
                     stamp.mtime_ns,
                     stamp.inode as i64,
                     stamp.device as i64,
-                    hash.as_bytes(),
+                    frame,
                     self.age as i64
                 ])
             })
@@ -298,8 +321,8 @@ impl<'a> Transaction<'a> {
             && body["kind"] == "detection"
         {
             self.inner
-                .prepare_cached("UPDATE frames SET alert = ?2 WHERE hash = ?1 AND alert = 1")?
-                .execute(params![hash.as_bytes(), UNTOLD])?;
+                .prepare_cached("UPDATE frames SET alert = ?2 WHERE id = ?1 AND alert = 1")?
+                .execute(params![self.frame(&hash)?, UNTOLD])?;
         }
         Ok(())
     }

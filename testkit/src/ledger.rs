@@ -129,7 +129,7 @@ impl Ledger {
     /// # Errors
     /// The journal can't be read.
     pub fn frame(&self, name: &str) -> Result<Option<FrameEntry>> {
-        let query = format!("{FRAMES} JOIN files USING (hash) WHERE files.name = ?1");
+        let query = format!("{FRAMES} JOIN files ON files.frame = frames.id WHERE files.name = ?1");
         Ok(self.rows(&query, [name], frame)?.pop())
     }
 
