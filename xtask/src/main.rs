@@ -34,8 +34,9 @@ Usage: cargo xtask <COMMAND>
   reliability [--minutes N] [--seed N]
                        faults of all kinds, power cuts and kills for N minutes (default: 30; less than 10 is of little use), and
                        what was counted, see docs/reliability.md; some faults need root
-  nightly              the same with 10000 kills, 100000 power cuts and a flood of 1000000 files, and ten minutes of each fuzz
-                       target
+  nightly [faults] [cuts] [kills] [fuzz] [--seed N]
+                       the same with 10000 kills, 100000 power cuts and a flood of 1000000 files, and ten minutes of each fuzz
+                       target; or of these the named ones, for several nights
   corpus               write the corpora that fuzzing begins with, see fuzz/README.md
   fuzz [TARGET...] [--minutes N]
                        each fuzz target N minutes (default: 10), see fuzz/README.md; fails on a find
@@ -80,7 +81,7 @@ fn run() -> Result<()> {
         ["mutate", ..] => mutate(&arguments[1..])?,
         ["cuts", ..] => cuts(&arguments[1..])?,
         ["reliability", ..] => reliability::run(&arguments[1..])?,
-        ["nightly"] => reliability::run(&["--nightly"])?,
+        ["nightly", ..] => reliability::run(&[&["--nightly"], &arguments[1..]].concat())?,
         ["thinlink", ..] => thin_link::run(&arguments[1..])?,
         ["fleet", ..] => fleet(&arguments[1..])?,
         _ => bail!("no such command: {}\n\n{HELP}", arguments.join(" ")),

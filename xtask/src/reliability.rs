@@ -75,8 +75,10 @@ struct Plan {
     flood: u64,
     until: Until,
     seed: u64,
-    fuzz: bool,
 }
+
+/// What a run consists of, in this order.
+const PARTS: [&str; 4] = ["faults", "cuts", "kills", "fuzz"];
 
 enum Until {
     Time(Instant),
@@ -88,9 +90,9 @@ const CUTS: u64 = 2_500;
 /// What cuts have of the time that the tests of single faults leave; kills have the rest.
 const CUTS_SHARE: f64 = 0.6;
 
-/// `reliability [--minutes N] [--seed N] [--nightly]`.
+/// `reliability [--minutes N] [--seed N]`, `--nightly [PART...] [--seed N]`.
 pub fn run(arguments: &[&str]) -> Result<()> {
-    let (mut minutes, mut seed, mut nightly) = (30, 1, false);
+    let (mut minutes, mut seed, mut nightly, mut parts) = (30, 1, false, Vec::new());
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         let mut number =
@@ -99,26 +101,30 @@ pub fn run(arguments: &[&str]) -> Result<()> {
             "--minutes" => minutes = number()?,
             "--seed" => seed = number()?,
             "--nightly" => nightly = true,
+            part if nightly && PARTS.contains(&part) => parts.push(part),
             other => bail!("reliability does not know {other}"),
         }
     }
     let end = Instant::now() + Duration::from_secs(60 * minutes);
     let plan = match nightly {
-        true => Plan { flood: 1_000_000, until: Until::Counts { cuts: 100_000, kills: 10_000 }, seed, fuzz: true },
+        true => Plan { flood: 1_000_000, until: Until::Counts { cuts: 100_000, kills: 10_000 }, seed },
         false => {
             let flood = (minutes * 100_000 / 30).clamp(12_000, 100_000);
-            Plan { flood, until: Until::Time(end), seed, fuzz: false }
+            Plan { flood, until: Until::Time(end), seed }
         }
     };
+    let is_wanted = |part: &str| if parts.is_empty() { nightly || part != "fuzz" } else { parts.contains(&part) };
     let mut all = Run { tally: Tally::default(), failed: Vec::new(), skipped: Vec::new() };
     all.build()?;
-    all.faults(&plan)?;
-    all.cuts(&plan)?;
-    all.kills(&plan)?;
-    if plan.fuzz {
-        all.fuzz();
+    for part in PARTS.into_iter().filter(|part| is_wanted(part)) {
+        match part {
+            "faults" => all.faults(&plan)?,
+            "cuts" => all.cuts(&plan)?,
+            "kills" => all.kills(&plan)?,
+            _ => all.fuzz(),
+        }
     }
-    all.end()
+    all.end(is_wanted("faults"))
 }
 
 struct Run {
@@ -208,9 +214,10 @@ impl Run {
         println!("\nafter {part}: {}\n", self.tally.line());
     }
 
-    fn end(self) -> Result<()> {
+    fn end(self, faults: bool) -> Result<()> {
         println!("\n{}", self.tally);
-        let never = FAULTS.iter().filter(|fault| self.tally.faults(fault.kind) == 0).map(|fault| fault.kind);
+        let wanted = FAULTS.iter().filter(|_| faults);
+        let never = wanted.filter(|fault| self.tally.faults(fault.kind) == 0).map(|fault| fault.kind);
         let never: Vec<&str> = never.collect();
         for skipped in &self.skipped {
             println!("not shown on this machine: {skipped}");
