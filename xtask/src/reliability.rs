@@ -107,6 +107,8 @@ pub fn run(arguments: &[&str]) -> Result<()> {
             other => bail!("reliability does not know {other}"),
         }
     }
+    // Before the clock counts.
+    let programs = build()?;
     let end = Instant::now() + Duration::from_secs(60 * minutes);
     let plan = match nightly {
         true => Plan { flood: 1_000_000, until: Until::Counts { cuts: 100_000, kills: 10_000 }, seed },
@@ -116,8 +118,6 @@ pub fn run(arguments: &[&str]) -> Result<()> {
         }
     };
     let is_wanted = |part: &str| if parts.is_empty() { nightly || part != "fuzz" } else { parts.contains(&part) };
-    // Before the clock counts.
-    let programs = build()?;
     let mut all = Run { programs, tally: Tally::default(), failed: Vec::new(), skipped: Vec::new() };
     for part in PARTS.into_iter().filter(|part| is_wanted(part)) {
         match part {
