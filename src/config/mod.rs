@@ -277,7 +277,7 @@ pub struct Mqtt {
     /// Seconds that a connection, TLS included, may take (1 to 600).
     #[schemars(range(min = 1, max = 600))]
     pub connect_timeout_s: u64,
-    /// Messages sent ahead of their acknowledgement (1 to 1000).
+    /// Messages sent ahead of their acknowledgement (1 to 1000); fewer where they come to 4 MiB, as with pictures in them.
     #[schemars(range(min = 1, max = 1_000))]
     pub inflight: u16,
     /// Seconds between two health messages (1 to 86400).
