@@ -40,6 +40,7 @@ pub use regions::{Regions, RegionsMode};
 pub use schema::{schema, schema_text};
 pub(crate) use secret::kept_from_all;
 pub use secret::{Secret, SecretError};
+pub(crate) use suggest::nearest;
 pub use visible::{HomeAssistant, Pictures};
 
 /// The whole configuration of one trap.

@@ -46,7 +46,10 @@ pub fn lines(fleet: &Fleet, parcel: &Parcel) -> Vec<Line> {
         name: one_line(group),
         state: "unknown",
         progress: String::new(),
-        remark: "no trap has reported that it is in this group".into(),
+        remark: match fleet.group_like(group) {
+            Some(like) => format!("no trap has reported that it is in this group; did you mean {}?", one_line(like)),
+            None => "no trap has reported that it is in this group".into(),
+        },
     }));
     lines
 }
@@ -258,8 +261,10 @@ mod tests {
         let text = aligned(&prospects(&fleet, &parcel));
         assert!(text[0].starts_with("a  fits     has arctic 1, sequence 4"), "{text:?}");
         assert!(text[1].starts_with("b  refuses  sequence 5 is not above 7"), "{text:?}");
-        let group = Fleet::new(vec![Scope::Group("coast".into())], Until::Trial, false);
-        assert!(aligned(&prospects(&group, &parcel))[0].contains("no trap has reported"));
+        let mut group = Fleet::new(vec![Scope::Group("caost".into())], Until::Trial, false);
+        assert!(aligned(&prospects(&group, &parcel))[0].ends_with("no trap has reported that it is in this group"));
+        group.hear("a", &serde_json::to_vec(&testing::report(&parcel)).unwrap(), &parcel);
+        assert!(aligned(&prospects(&group, &parcel))[0].ends_with("; did you mean coast?"));
     }
 
     #[test]
