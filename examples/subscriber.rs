@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rumqttc::{Client, Event, MqttOptions, Packet, Publish, QoS};
 use serde_json::Value;
@@ -19,6 +19,9 @@ type Error = Box<dyn std::error::Error>;
 
 /// How old replayed news may be to ring.
 const FRESH: Duration = Duration::from_secs(5 * 60);
+
+/// A connection that breaks sooner was ended by somebody, if it comes again and again.
+const SOON: Duration = Duration::from_secs(60);
 
 /// A trap's journal: its name and its epoch.
 type Row = (String, String);
@@ -37,18 +40,18 @@ fn main() -> Result<(), Error> {
     let prefix = setting("prefix", "arcticd");
     let mut console = Console::open(Path::new(&setting("state", "received.txt")))?;
 
-    let mut options = MqttOptions::new(
-        setting("client-id", "console"),
-        setting("broker", "localhost"),
-        setting("port", "1883").parse::<u16>()?,
-    );
+    let client_id = setting("client-id", "console");
+    let mut options =
+        MqttOptions::new(&client_id, setting("broker", "localhost"), setting("port", "1883").parse::<u16>()?);
     options.set_clean_session(false).set_manual_acks(true).set_keep_alive(Duration::from_secs(30));
     // Inline pictures make messages larger than the client's 10 KiB.
     options.set_max_packet_size(4 << 20, 1 << 20);
     let (client, mut connection) = Client::new(options, 100);
+    let (mut begun, mut soon) = (None::<Instant>, 0);
     for event in connection.iter() {
         match event {
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                begun = Some(Instant::now());
                 for leaf in ["availability", "detection", "features/+", "health"] {
                     client.try_subscribe(format!("{prefix}/+/{leaf}"), QoS::AtLeastOnce)?;
                 }
@@ -64,7 +67,12 @@ fn main() -> Result<(), Error> {
             }
             Ok(_) => {}
             Err(error) => {
-                eprintln!("{error}; trying again");
+                if let Some(begun) = begun.take() {
+                    soon = if begun.elapsed() < SOON { soon + 1 } else { 0 };
+                }
+                // A broker that lets somebody in ends the connection under the same id, and does not say so.
+                let twin = format!("; has another program the client id {client_id}? Give each its own --client-id");
+                eprintln!("{error}; trying again{}", if soon > 2 { &twin } else { "" });
                 std::thread::sleep(Duration::from_secs(1));
             }
         }

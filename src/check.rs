@@ -22,7 +22,7 @@ use crate::detect::Rules;
 use crate::exit_code::ExitCode;
 use crate::init::unit;
 use crate::model::source::{self, Origin};
-use crate::mqtt::{Topics, connect_options, explain};
+use crate::mqtt::{NO_TLS, Topics, connect_options, explain, speaks_no_tls};
 use crate::page::Door;
 use crate::retention::Room;
 use crate::terminal;
@@ -240,7 +240,10 @@ pub(crate) fn broker(config: &Config, report: &mut Report) -> Result<()> {
     let addresses: Vec<_> = match addresses {
         Ok(addresses) => addresses.collect(),
         Err(error) => {
-            report.say("dns", Err(anyhow!("{}: {error}; check mqtt.url and the network", broker.host)))?;
+            report.say(
+                "dns",
+                Err(anyhow!("{}: {error}; check the spelling of mqtt.url, the network and its DNS", broker.host)),
+            )?;
             return Ok(());
         }
     };
@@ -275,9 +278,11 @@ fn tls(config: &Config, broker: &Broker, mut stream: std::net::TcpStream, wait: 
     stream.set_write_timeout(Some(wait))?;
     let mut connection = rustls::ClientConnection::new(client.into(), name)?;
     while connection.is_handshaking() {
-        connection
-            .complete_io(&mut stream)
-            .context("the handshake failed; check mqtt.ca_file and that the certificate names this host")?;
+        connection.complete_io(&mut stream).map_err(|error| match speaks_no_tls(&error) {
+            true => anyhow!("the handshake failed ({error}); {NO_TLS}"),
+            false => anyhow!(error)
+                .context("the handshake failed; check mqtt.ca_file and that the certificate names this host"),
+        })?;
     }
     let version = connection.protocol_version().map_or("TLS".into(), |version| format!("{version:?}"));
     Ok(format!("{version}, the certificate is good for {}", broker.host))

@@ -14,12 +14,13 @@ mod quantize;
 mod replay;
 mod train;
 
+use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use ask::{AskCall, AskWay, AskWhat};
 pub use backbone::{Add, MapPooling};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 pub use clap_complete::Shell;
 pub use eval::Eval;
@@ -30,6 +31,9 @@ pub use push::{BrokerFlags, Clear, Push, Targets, Until};
 pub use quantize::{Quantize, RangeMethod};
 pub use replay::Replay;
 pub use train::Train;
+
+use crate::terminal;
+use crate::watch::names::{self, Kind};
 
 const LONG_ABOUT: &str = "\
 Watches a directory that cameras write to, classifies each frame on this device, and sends an alert to an MQTT broker. \
@@ -297,7 +301,11 @@ impl Invocation {
     /// Reads this process's command line. `--help`, `--version` and mistakes print and end the process here, mistakes
     /// with [`ExitCode::Usage`](crate::exit_code::ExitCode::Usage).
     pub fn parse() -> Self {
-        Cli::parse().try_into().unwrap_or_else(|error: clap::Error| error.exit())
+        Self::of(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn of<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Self, clap::Error> {
+        Cli::try_parse_from(words).map_err(with_hint)?.try_into()
     }
 }
 
@@ -350,6 +358,18 @@ impl TryFrom<Cli> for Invocation {
     }
 }
 
+/// Who gives a picture alone wants to know what is in it.
+fn with_hint(mut mistake: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(word)) = mistake.get(ContextKind::InvalidSubcommand)
+        && let path = Path::new(word)
+        && path.file_name().is_some_and(|name| names::kind(name) != Kind::Ignored)
+    {
+        let hint = format!("to see what is in a picture: arcticd --once {}", terminal::shell(path));
+        mistake.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
+    }
+    mistake
+}
+
 /// The command line's description, from which help, completions and the man page are made.
 pub fn command() -> clap::Command {
     Cli::command()
@@ -372,7 +392,7 @@ mod tests {
     use super::*;
 
     fn parse(words: &str) -> Result<Invocation, clap::Error> {
-        Cli::try_parse_from(words.split_whitespace())?.try_into()
+        Invocation::of(words.split_whitespace())
     }
 
     fn refused(words: &str) -> String {
@@ -426,7 +446,11 @@ mod tests {
         assert!(refused("arcticd --json run").contains("--json goes with"));
         assert!(refused("arcticd run --json").contains("--json"));
         assert!(refused("arcticd --once").contains("IMAGE"));
-        assert!(refused("arcticd frame.jpg").contains("frame.jpg"));
+        for line in ["frames/a.JPG", "a.heic b.jpg"] {
+            let first = line.split(' ').next().unwrap();
+            assert!(refused(&format!("arcticd {line}")).contains(&format!("arcticd --once {first}")), "{line}");
+        }
+        assert!(!refused("arcticd svalbard.head").contains("--once"));
         assert!(refused("arcticd chekc").contains("'check'"));
         assert!(refused("arcticd --config").contains("FILE"));
         assert!(refused("arcticd completions cobol").contains("bash"));

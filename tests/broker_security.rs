@@ -117,7 +117,7 @@ fn a_broker_that_does_not_speak_tls_is_never_spoken_to_in_plain_text() {
         assert_eq!(first, [0x16], "not the beginning of a TLS handshake");
     }
     drop(listener);
-    daemon.wait_for_log("next try", PATIENCE).unwrap();
+    daemon.wait_for_log("the port may speak no TLS", PATIENCE).unwrap();
 }
 
 #[test]
@@ -231,6 +231,11 @@ fn check_stops_at_the_stage_that_fails_and_says_what_to_do() {
     assert!(said.contains("mqtt.password_file") && code == Some(1), "{said}");
 
     let (certificates, others) = (Certificates::generate().unwrap(), Certificates::generate().unwrap());
+    let plain = tls_world(broker.url().replace("mqtt://", "mqtts://"), &certificates.ca_file());
+    let (found, said, code) = check(&plain);
+    assert_eq!(found, stages(&[&LOCAL[..], &["dns", "tcp"]].concat(), Some("tls")), "{said}");
+    assert!(said.contains("the port may speak no TLS") && code == Some(1), "{said}");
+
     let broker = tls_broker(&certificates, false);
     let (found, said, code) = check(&tls_world(broker.url(), &others.ca_file()));
     assert_eq!(found, stages(&[&LOCAL[..], &["dns", "tcp"]].concat(), Some("tls")), "{said}");

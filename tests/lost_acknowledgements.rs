@@ -5,7 +5,10 @@
 mod parts;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use arcticd::journal::priority;
+use parts::linked::Trap;
 use parts::wire::Wire;
 use parts::{BIN, PATIENCE, bear, detections, every_frame, listen, start_online, tally, wait_detections};
 use testkit::broker::Broker;
@@ -72,4 +75,27 @@ fn a_daemon_killed_before_the_acknowledgements_repeats_the_same_messages_after_i
     wire.cut();
     let _daemon = world.start(BIN).unwrap();
     assert_each_was_repeated(&world, &subscriber);
+}
+
+#[test]
+fn a_broker_that_acknowledges_nothing_is_sent_a_few_mebibytes_ahead_and_no_more() {
+    const LARGE: usize = 256 << 10;
+    let broker = Broker::any().unwrap();
+    let subscriber = listen(broker.port());
+    let wire = Wire::to(broker.port());
+    let mut trap = Trap::new(wire.port());
+    trap.mqtt.inflight = 1000;
+    trap.keep_alive = Duration::from_secs(60);
+    trap.begin();
+    let count = |messages: &[Message], leaf: &str| messages.iter().filter(|it| it.topic.ends_with(leaf)).count();
+    subscriber.wait_for(PATIENCE, |messages| count(messages, "/health") > 0).unwrap();
+    wire.deafen();
+    trap.queue_padded(0..60, priority::SUMMARY, LARGE);
+    // What is said behind them has overtaken none.
+    let sixteen = |messages: &[Message]| count(messages, "/detection") >= 16;
+    let before = count(&subscriber.wait_for(PATIENCE, sixteen).unwrap(), "/health");
+    let after = subscriber.wait_for(PATIENCE, |messages| count(messages, "/health") >= before + 3).unwrap();
+    assert_eq!(count(&after, "/detection"), 16, "of 256 KiB, and each has a little more: 4 MiB");
+    wire.cut();
+    trap.wait_acknowledged(60);
 }

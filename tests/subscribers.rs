@@ -118,6 +118,16 @@ fn takes_each_alert_once_and_tells_of_gaps(example: impl Fn() -> Command) {
     assert_eq!(lines(&second, "not understood").len(), 2, "{:?}", second.stdout());
 }
 
+/// A broker does not say whom it throws out for whom, so the one who is has to guess.
+fn asks_whether_another_has_its_client_id(example: impl Fn() -> Command) {
+    let broker = Mosquitto::start(Options::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one.txt", "two.txt"].map(|state| run(example(), &broker, &folder.path().join(state)));
+    for example in [&one, &two] {
+        example.wait_for_log("has another program the client id desk?", PATIENCE).unwrap();
+    }
+}
+
 fn no_mosquitto(test: &str) -> bool {
     if !Mosquitto::available() {
         skip(test, "mosquitto is not installed");
@@ -133,11 +143,13 @@ fn the_python_subscriber_takes_each_alert_once_and_tells_of_gaps() {
     if no_mosquitto("the Python subscriber") {
         return;
     }
-    takes_each_alert_once_and_tells_of_gaps(|| {
+    let subscriber = || {
         let mut command = Command::new(&python);
         command.arg(file("docs/subscribers/python/subscriber.py"));
         command
-    });
+    };
+    takes_each_alert_once_and_tells_of_gaps(subscriber);
+    asks_whether_another_has_its_client_id(subscriber);
 }
 
 #[test]
@@ -180,6 +192,7 @@ fn the_rust_subscriber_takes_each_alert_once_and_tells_of_gaps() {
         return;
     }
     takes_each_alert_once_and_tells_of_gaps(|| Command::new(&example));
+    asks_whether_another_has_its_client_id(|| Command::new(&example));
 }
 
 fn flow() -> Vec<Value> {

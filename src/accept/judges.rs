@@ -3,6 +3,8 @@
 //! During a trial alerts are the union, and the proven head goes first: what it calls an alert goes out as ever, and
 //! where it is silent the new one may speak. So a trial can add alerts but never take one away.
 
+use std::collections::BTreeSet;
+use std::iter;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::fault;
@@ -128,6 +130,13 @@ impl Judges {
     /// The proven head alone.
     pub fn alone(judge: Judge) -> Self {
         Self { proven: Arc::new(judge), candidate: None }
+    }
+
+    /// Labels that may alert, the candidate's among them.
+    pub fn alerting(&self) -> BTreeSet<String> {
+        let candidate = self.candidate.as_ref().map(|candidate| &candidate.judge);
+        let rules = iter::once(&self.proven).chain(candidate).map(|judge| judge.rules());
+        rules.flat_map(|rules| rules.alerting().map(|(label, _)| label.to_owned())).collect()
     }
 
     /// Lets them look at one frame's features.

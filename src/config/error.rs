@@ -17,12 +17,12 @@ pub enum ConfigError {
         path: PathBuf,
     },
     /// The file exists and cannot be read.
-    #[error("cannot read the configuration file {}: {source}; check its owner and permissions", path.display())]
+    #[error("cannot read the configuration file {}: {reason}; check its owner and permissions", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why the system refused.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The file is larger than any configuration.
     #[error("{} is larger than {limit} bytes: this is not a configuration file", path.display())]

@@ -117,7 +117,7 @@ fn from_bytes(
     let bytes = match bytes {
         Ok(bytes) if bytes.len() as u64 > LARGEST => return Err(ConfigError::TooLarge { path, limit: LARGEST }),
         Ok(bytes) => bytes,
-        Err(source) => return Err(ConfigError::Read { path, source }),
+        Err(reason) => return Err(ConfigError::Read { path, reason }),
     };
     let text = match std::str::from_utf8(&bytes) {
         Ok(text) => text,

@@ -40,6 +40,7 @@ pub use regions::{Regions, RegionsMode};
 pub use schema::{schema, schema_text};
 pub(crate) use secret::kept_from_all;
 pub use secret::{Secret, SecretError};
+pub(crate) use suggest::nearest;
 pub use visible::{HomeAssistant, Pictures};
 
 /// The whole configuration of one trap.
@@ -277,7 +278,7 @@ pub struct Mqtt {
     /// Seconds that a connection, TLS included, may take (1 to 600).
     #[schemars(range(min = 1, max = 600))]
     pub connect_timeout_s: u64,
-    /// Messages sent ahead of their acknowledgement (1 to 1000).
+    /// Messages sent ahead of their acknowledgement (1 to 1000); fewer where they come to 4 MiB, as with pictures in them.
     #[schemars(range(min = 1, max = 1_000))]
     pub inflight: u16,
     /// Seconds between two health messages (1 to 86400).

@@ -44,7 +44,7 @@ impl fmt::Debug for Secret {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file cannot be read.
-    #[error("cannot read the {what} file {}: {source}; check `{key}` and its owner", path.display())]
+    #[error("cannot read the {what} file {}: {reason}; check `{key}` and its owner", path.display())]
     Read {
         /// `password` or `token`.
         what: &'static str,
@@ -53,7 +53,7 @@ pub enum SecretError {
         /// The file.
         path: PathBuf,
         /// Why the system refused.
-        source: io::Error,
+        reason: io::Error,
     },
     /// Any user of this machine may read or change the file.
     #[error("the {what} file {} is open to every user (mode {mode:03o}): run `chmod 600 {}`", path.display(), path.display())]
@@ -114,7 +114,7 @@ fn secret(kind: Kind, named: Option<&Path>, credentials: Option<&Path>) -> Resul
     let Some(path) = credentials.map(|folder| folder.join(kind.credential)) else { return Ok(None) };
     match read(kind, &path, false) {
         // The unit may pass other credentials and not this one.
-        Err(SecretError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(SecretError::Read { reason, .. }) if reason.kind() == io::ErrorKind::NotFound => Ok(None),
         read => read.map(Some),
     }
 }
@@ -126,7 +126,7 @@ fn read(kind: Kind, path: &Path, guarded: bool) -> Result<Secret, SecretError> {
     let (text, mode) = match slurp(&path) {
         Ok(read) => read,
         Err(source) if source.kind() == io::ErrorKind::InvalidData => return Err(SecretError::NoSecret { what, path }),
-        Err(source) => return Err(SecretError::Read { what, key, path, source }),
+        Err(reason) => return Err(SecretError::Read { what, key, path, reason }),
     };
     if guarded && is_open(mode) {
         return Err(SecretError::Open { what, path, mode: mode & 0o777 });
@@ -225,6 +225,14 @@ mod tests {
         assert_eq!(secret(PASSWORD, None, Some(credentials.path())).unwrap(), None);
         let error = secret(TOKEN, Some(&credentials.path().join("gone")), None).unwrap_err().to_string();
         assert!(error.contains("token file") && error.contains("`http.token_file`"), "{error}");
+    }
+
+    #[test]
+    fn what_the_system_says_is_said_once_also_with_all_causes() {
+        let missing = Path::new("/nonexistent/password");
+        let error = anyhow::Error::new(secret(PASSWORD, Some(missing), None).unwrap_err());
+        let said = format!("{error:#}");
+        assert_eq!(said.matches("No such file").count(), 1, "{said}");
     }
 
     #[test]

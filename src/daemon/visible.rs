@@ -33,5 +33,5 @@ pub(super) fn extras(config: &Config, trap: &str, seat: &Seat, pictures: &Pictur
         windows: config.power.uplink == crate::config::Uplink::Windows,
     });
     let pending = pictures.pending.clone().map(|pending| (pending, pictures.allowance.clone()));
-    Extras::new(&config.state.directory, Topics::new(&config.mqtt.prefix, trap), home, pending)
+    Extras::new(&config.state.directory, Topics::new(&config.mqtt.prefix, trap), home, pending).of_labels(seat.clone())
 }

@@ -130,7 +130,7 @@ struct Show {
 impl Show {
     /// All traps.
     fn all(&self, census: &Census) -> Result<bool> {
-        let lines = self.lines(census.traps());
+        let lines = self.lines(census.traps(), census.traps());
         census.remarks().iter().for_each(terminal::complain);
         print(&lines)
     }
@@ -140,7 +140,7 @@ impl Show {
         let changed = census.take_changed();
         if self.live {
             let (columns, rows) = size();
-            let mut lines = self.lines(census.traps());
+            let mut lines = self.lines(census.traps(), census.traps());
             let last = lines.split_off(lines.len().saturating_sub(1));
             let hidden = lines.len().saturating_sub(rows.saturating_sub(FOOTROOM).max(1));
             lines.truncate(lines.len() - hidden);
@@ -153,16 +153,17 @@ impl Show {
         }
         let traps: BTreeMap<String, Trap> =
             changed.into_iter().filter_map(|name| Some((name.clone(), census.traps().get(&name)?.clone()))).collect();
-        if traps.is_empty() { Ok(true) } else { print(&self.lines(&traps)) }
+        if traps.is_empty() { Ok(true) } else { print(&self.lines(&traps, census.traps())) }
     }
 
-    fn lines(&self, traps: &BTreeMap<String, Trap>) -> Vec<String> {
+    /// These traps, and how `all` stand.
+    fn lines(&self, traps: &BTreeMap<String, Trap>, all: &BTreeMap<String, Trap>) -> Vec<String> {
         if self.json {
             let rows = traps.iter().map(|(trap, said)| serde_json::to_string(&Row { trap, said }));
             return rows.filter_map(Result::ok).collect();
         }
         let mut lines = table(traps, OffsetDateTime::now_utc());
-        lines.push(summary(traps));
+        lines.push(summary(all));
         lines
     }
 }
@@ -181,4 +182,24 @@ fn write(text: &str) -> Result<bool> {
 fn size() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
     size.map_or((80, 24), |size| (usize::from(size.ws_col), usize::from(size.ws_row)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::trap::Topic;
+    use super::*;
+
+    #[test]
+    fn where_only_what_changed_is_printed_all_are_counted() {
+        let trap = |word: &[u8]| {
+            let mut trap = Trap::default();
+            trap.hear(Topic::Availability, word);
+            trap
+        };
+        let all = BTreeMap::from([("a".to_owned(), trap(b"online")), ("b".to_owned(), trap(b"stopped"))]);
+        let changed = BTreeMap::from([("b".to_owned(), all["b"].clone())]);
+        let lines = Show { json: false, live: false }.lines(&changed, &all);
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[1].starts_with("b ") && lines[2] == "2 traps: 1 online, 1 stopped", "{lines:?}");
+    }
 }

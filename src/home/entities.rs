@@ -34,7 +34,7 @@ impl Home {
     pub(super) fn entities(&self) -> Vec<Entity> {
         let topics = Topics::new(&self.mqtt_prefix, &self.trap);
         let mut all = vec![event(&topics)];
-        for label in self.labels() {
+        for label in self.seat.judges().alerting() {
             all.push(now(&topics, &label, self.off_delay_s));
             if self.pictures {
                 all.push(image(&topics, &label));

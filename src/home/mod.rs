@@ -108,16 +108,4 @@ impl Home {
         });
         Announcement { body: message.to_string().into_bytes(), components }
     }
-
-    /// Labels that may alert, a head on trial's among them.
-    fn labels(&self) -> Vec<String> {
-        let judges = self.seat.judges();
-        let candidate = judges.candidate.as_ref().map(|candidate| &candidate.judge);
-        let rules = std::iter::once(&judges.proven).chain(candidate).map(|judge| judge.rules());
-        let mut labels: Vec<String> =
-            rules.flat_map(|rules| rules.alerting().map(|(label, _)| label.to_owned())).collect();
-        labels.sort();
-        labels.dedup();
-        labels
-    }
 }

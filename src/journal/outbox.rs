@@ -54,18 +54,36 @@ impl Outbox {
     /// # Errors
     /// [`JournalError::Database`].
     pub fn next(&self, in_flight: &dyn Fn(u64) -> bool, limit: usize) -> Result<Vec<Message>, JournalError> {
+        self.next_within(in_flight, limit, usize::MAX)
+    }
+
+    /// The same, and none behind the one with which their bodies come to `bytes`: a body larger than that is not held
+    /// up for ever.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn next_within(
+        &self,
+        in_flight: &dyn Fn(u64) -> bool,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<Message>, JournalError> {
         let query = || -> rusqlite::Result<Vec<Message>> {
             let mut statement = self.db.prepare_cached(
                 "SELECT seq, topic, body FROM messages WHERE state = 'queued' ORDER BY priority DESC, seq",
             )?;
             let mut rows = statement.query([])?;
             let mut messages = Vec::new();
+            let mut taken = 0;
             while messages.len() < limit
+                && taken < bytes
                 && let Some(row) = rows.next()?
             {
                 let seq = row.get::<_, i64>(0)? as u64;
                 if !in_flight(seq) {
-                    messages.push(Message { seq, topic: row.get(1)?, body: row.get(2)? });
+                    let body: Vec<u8> = row.get(2)?;
+                    taken += body.len();
+                    messages.push(Message { seq, topic: row.get(1)?, body });
                 }
             }
             Ok(messages)
@@ -144,5 +162,29 @@ impl Outbox {
 
     pub(super) fn wrong(&self, source: rusqlite::Error) -> JournalError {
         JournalError::Database { file: self.file.clone(), source }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{Journal, priority};
+
+    #[test]
+    fn bodies_are_given_until_they_fill_the_room_and_one_that_is_larger_is_not_held_up() {
+        let state = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(state.path(), 100).unwrap();
+        for id in ["a", "b", "c", "d"] {
+            let body = |_: &str, _: u64| json!("x".repeat(98));
+            journal.transaction(|transaction| transaction.queue(id, priority::SUMMARY, "detection", body)).unwrap();
+        }
+        let outbox = journal.outbox().unwrap();
+        let given = |limit, bytes| outbox.next_within(&|seq| seq == 1, limit, bytes).unwrap().len();
+        assert_eq!(
+            [given(9, 0), given(9, 1), given(9, 100), given(9, 101), given(9, 999), given(2, 999)],
+            [0, 1, 1, 2, 3, 2]
+        );
     }
 }

@@ -14,6 +14,7 @@ use tokio::task::block_in_place;
 
 use super::retained::Retained;
 use super::topics::Topics;
+use crate::accept::Seat;
 use crate::frame::ContentHash;
 use crate::home::Home;
 use crate::journal::{JournalError, Outbox};
@@ -35,8 +36,10 @@ pub struct Extras {
     topics: Topics,
     home: Option<Home>,
     pictures: Option<(Arc<Pending>, Arc<Allowance>)>,
+    // Whose labels' pictures stay; none: all do.
+    seat: Option<Seat>,
     retained: Retained,
-    // Topics of features that are turned off.
+    // Topics of features that are turned off, and of pictures whose label alerts no more.
     clear: Vec<String>,
     // What the broker has acknowledged, and when.
     told: Option<(ContentHash, Instant)>,
@@ -82,6 +85,7 @@ impl Extras {
             topics,
             home,
             pictures,
+            seat: None,
             retained,
             clear,
             told: None,
@@ -93,6 +97,12 @@ impl Extras {
             pictures_from: None,
             under_way: None,
         }
+    }
+
+    /// Takes back pictures of labels for which none of these judges alerts any more.
+    #[must_use]
+    pub fn of_labels(self, seat: Seat) -> Self {
+        Self { seat: Some(seat), ..self }
     }
 
     /// Where Home Assistant says that it has started, if that is to be heard.
@@ -172,9 +182,23 @@ impl Extras {
         if self.home.is_some() {
             self.tell_at.get_or_insert(now);
         }
+        self.look_for_old_pictures();
         if let Some((_, allowance)) = &self.pictures {
             allowance.look_at_the_day();
         }
+    }
+
+    /// Another configuration or head may alert for other labels: nobody is to take such a picture for the latest word.
+    fn look_for_old_pictures(&mut self) {
+        let Some(seat) = self.seat.as_ref().filter(|_| self.under_way.is_none() && self.clearing_breaks < BREAKS)
+        else {
+            return;
+        };
+        let (labels, snapshots) = (seat.judges().alerting(), self.topics.snapshot(""));
+        let old = |topic: &&String| topic.strip_prefix(&snapshots).is_some_and(|label| !labels.contains(label));
+        let old = self.retained.topics().filter(old).filter(|topic| !self.clear.contains(topic)).cloned();
+        let old: Vec<String> = old.collect();
+        self.clear.extend(old);
     }
 
     /// When there is something to look at, if nothing happens before.

@@ -254,6 +254,27 @@ fn a_broker_that_ends_the_connection_over_an_earlier_topic_is_left_alone_after_a
 }
 
 #[test]
+fn the_picture_of_a_label_that_alerts_no_more_is_taken_back_and_others_stay() {
+    let mut world = World::new();
+    let mut extras = world.extras(None, Some(0)).of_labels(world.seat.clone());
+    extras.begin(false, world.now);
+    let alerting = world.seat.judges().alerting().into_iter().next().unwrap();
+    for label in [&alerting, "walrus"] {
+        world.pending.put(label, vec![1]);
+    }
+    assert_eq!(world.all(&mut extras).len(), 2);
+    let taken_back = [("arcticd/test/snapshot/walrus".to_owned(), 0)];
+    extras.look_again(world.now);
+    assert_eq!(world.next(&mut extras).map(|extra| (extra.topic, extra.body.len())), Some(taken_back[0].clone()));
+    // The daemon ends before the broker has it.
+    let mut extras = world.extras(None, Some(0)).of_labels(world.seat.clone());
+    extras.begin(true, world.now);
+    assert_eq!(world.all(&mut extras), taken_back);
+    extras.look_again(world.now);
+    assert_eq!(world.all(&mut extras), [], "once");
+}
+
+#[test]
 fn under_another_prefix_the_old_message_goes_and_a_new_one_comes() {
     let mut world = World::new();
     let mut extras = world.extras(Some("homeassistant"), None);

@@ -1,7 +1,7 @@
 //! Which message each acknowledgement belongs to. The client hands out packet ids only as it writes, in the order in
 //! which it was given the messages, so the two are paired in order.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 /// What was handed to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,16 +25,19 @@ pub(super) enum Sent {
 pub(super) struct Flight {
     unnumbered: VecDeque<Sent>,
     numbered: HashMap<u16, Sent>,
-    // Entries from hand-over until their acknowledgement is on disk.
-    entries: HashSet<u64>,
+    // Entries from hand-over until their acknowledgement is on disk, and the bytes of their bodies.
+    entries: HashMap<u64, usize>,
+    // Of the bodies that the client holds, to send them or until they are acknowledged.
+    bytes: usize,
     acknowledged: Vec<u64>,
 }
 
 impl Flight {
-    /// A QoS 1 message was handed to the client.
-    pub(super) fn sent(&mut self, sent: Sent) {
+    /// A QoS 1 message with a body of so many bytes was handed to the client.
+    pub(super) fn sent(&mut self, sent: Sent, bytes: usize) {
         if let Sent::Entry(seq) = sent {
-            self.entries.insert(seq);
+            self.entries.insert(seq, bytes);
+            self.bytes += bytes;
         }
         self.unnumbered.push_back(sent);
     }
@@ -51,13 +54,14 @@ impl Flight {
         let sent = self.numbered.remove(&packet)?;
         if let Sent::Entry(seq) = sent {
             self.acknowledged.push(seq);
+            self.bytes -= self.entries.get(&seq).copied().unwrap_or_default();
         }
         Some(sent)
     }
 
     /// Whether an entry is under way, or acknowledged but not yet noted on disk.
     pub(super) fn holds(&self, seq: u64) -> bool {
-        self.entries.contains(&seq)
+        self.entries.contains_key(&seq)
     }
 
     /// Messages that are not acknowledged yet.
@@ -68,6 +72,11 @@ impl Flight {
     /// How much of the window is taken. A picture takes none: with a window of one, an alert would wait for it to arrive.
     pub(super) fn in_window(&self) -> usize {
         self.sent_ones().filter(|sent| **sent != Sent::Extra).count()
+    }
+
+    /// Bytes of the entries' bodies that are not acknowledged yet.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether a message that somebody waits for is not acknowledged yet, or its acknowledgement not on disk.
@@ -116,7 +125,7 @@ mod tests {
     fn acknowledgements_find_their_entries_whatever_their_order() {
         let mut flight = Flight::default();
         for sent in [Sent::Other, Sent::Entry(7), Sent::Entry(8)] {
-            flight.sent(sent);
+            flight.sent(sent, 10);
         }
         for packet in [1, 2, 3] {
             flight.written(packet);
@@ -130,7 +139,7 @@ mod tests {
     #[test]
     fn an_entry_is_held_until_its_acknowledgement_is_on_disk() {
         let mut flight = Flight::default();
-        flight.sent(Sent::Entry(7));
+        flight.sent(Sent::Entry(7), 10);
         flight.written(1);
         flight.acknowledged(1);
         let seqs = flight.take_acknowledged();
@@ -142,11 +151,30 @@ mod tests {
     #[test]
     fn a_large_message_in_no_hurry_says_nothing_of_the_links_health_but_is_waited_for() {
         let mut flight = Flight::default();
-        flight.sent(Sent::Extra);
+        flight.sent(Sent::Extra, 10);
         assert!(flight.owes() && !flight.hurries());
         assert_eq!((flight.under_way(), flight.in_window()), (1, 0), "it takes no alert's place");
-        flight.sent(Sent::Entry(7));
+        flight.sent(Sent::Entry(7), 10);
         assert!(flight.hurries());
+    }
+
+    #[test]
+    fn a_body_takes_its_bytes_until_it_is_acknowledged() {
+        let mut flight = Flight::default();
+        flight.sent(Sent::Entry(7), 300);
+        flight.sent(Sent::Extra, 9_000);
+        flight.sent(Sent::Entry(8), 200);
+        for packet in [1, 2, 3] {
+            flight.written(packet);
+        }
+        assert_eq!(flight.bytes(), 500, "a picture beside them takes no alert's room");
+        flight.acknowledged(1);
+        flight.acknowledged(1);
+        assert_eq!(flight.bytes(), 200);
+        flight.acknowledged(3);
+        let seqs = flight.take_acknowledged();
+        flight.noted(&seqs);
+        assert_eq!(flight.bytes(), 0);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::backoff::Backoff;
 use super::extras::Extras;
 use super::hearing::{Cause, Hearing};
 use super::intake::{HANDED, Intake};
+use super::reason::explain;
 use super::session::{DRAIN, End, Session};
 use super::topics::Topics;
 use super::windows::{Window, Windows};
@@ -319,17 +320,4 @@ enum Stay {
     Stopped { told: bool },
     /// The window is over: `cut` short or not, and whether the broker was `told`.
     Closed { cut: bool, told: bool },
-}
-
-/// What a person can do about a failed connection.
-pub(crate) fn explain(error: &ConnectionError) -> String {
-    use rumqttc::ConnectReturnCode as Code;
-    match error {
-        ConnectionError::ConnectionRefused(Code::BadUserNamePassword | Code::NotAuthorized) => {
-            "the broker refuses this user; check mqtt.username and mqtt.password_file".into()
-        }
-        ConnectionError::ConnectionRefused(code) => format!("the broker refuses the connection ({code:?})"),
-        ConnectionError::NetworkTimeout => "no answer within mqtt.connect_timeout_s".into(),
-        other => other.to_string(),
-    }
 }

@@ -16,12 +16,16 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::flight::{Flight, Sent};
 use super::hearing::Cause;
 use super::intake::Intake;
-use super::link::{Link, explain};
+use super::link::Link;
 use super::lull::Lull;
+use super::reason::explain;
 use crate::accept::Order;
 use crate::health;
 use crate::journal::Message;
 
+/// Bytes of bodies that are sent ahead of their acknowledgement, and at most one body more: alerts may carry pictures, and the
+/// client holds all of that in memory, what it is writing twice.
+const AHEAD_BYTES: usize = 4 << 20;
 /// How long a clean stop may take to send what is queued, and a window's end to hear of what is under way.
 pub(super) const DRAIN: Duration = Duration::from_secs(5);
 /// How long the last word may then take to be acknowledged.
@@ -320,11 +324,12 @@ impl<'a> Session<'a> {
     /// Hands queued entries to the client until the window is full.
     fn fill(&mut self) {
         let free = self.link.ahead.saturating_sub(self.flight.in_window());
+        let room = AHEAD_BYTES.saturating_sub(self.flight.bytes());
         let sends = self.phase == Phase::Running || matches!((self.phase, self.goal), (Phase::Draining(_), Goal::Stop));
-        if free == 0 || !sends {
+        if free == 0 || room == 0 || !sends {
             return;
         }
-        let entries = block_in_place(|| self.link.outbox.next(&|seq| self.flight.holds(seq), free));
+        let entries = block_in_place(|| self.link.outbox.next_within(&|seq| self.flight.holds(seq), free, room));
         for Message { seq, topic, body } in self.link.reported("outbox", entries).unwrap_or_default() {
             self.send(&topic, false, body, Sent::Entry(seq));
         }
@@ -357,12 +362,13 @@ impl<'a> Session<'a> {
     }
 
     fn send_to(&mut self, topic: String, retain: bool, body: Vec<u8>, sent: Sent) -> bool {
+        let bytes = body.len();
         match self.client.try_publish(&topic, QoS::AtLeastOnce, retain, body) {
             Ok(()) => {
                 if !self.flight.hurries() {
                     self.progress = Instant::now();
                 }
-                self.flight.sent(sent);
+                self.flight.sent(sent, bytes);
                 true
             }
             // The channel has room for a full window; if it is full all the same, the entry stays in the outbox.

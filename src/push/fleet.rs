@@ -1,13 +1,16 @@
 //! The traps that a head is meant for, and what they say of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Foresight, Parcel, foresee};
 use crate::accept::{Report, Scope, Step};
 use crate::cli::Until;
+use crate::config;
 
 /// Largest report that is read, in bytes: a trap's has a few kilobytes.
 const MAX_REPORT: usize = 256 * 1024;
+/// Most groups that are remembered without being asked for.
+const MOST_GROUPS: usize = 1_000;
 
 /// Traps by name.
 #[derive(Debug, Clone)]
@@ -17,6 +20,8 @@ pub struct Fleet {
     force: bool,
     until: Until,
     traps: BTreeMap<String, Trap>,
+    /// Groups of all traps that were heard.
+    groups: BTreeSet<String>,
 }
 
 /// A trap, as far as it has said anything.
@@ -56,7 +61,7 @@ impl Fleet {
             Scope::Trap(name) => Some((name.clone(), Trap::default())),
             Scope::Group(_) => None,
         });
-        Self { traps: named.collect(), scopes, force, until }
+        Self { traps: named.collect(), scopes, force, until, groups: BTreeSet::new() }
     }
 
     /// Traps and groups.
@@ -75,6 +80,9 @@ impl Fleet {
     /// Takes what the trap `name` said on `head/state`; whether it concerns this fleet.
     pub fn hear(&mut self, name: &str, payload: &[u8], parcel: &Parcel) -> bool {
         let report = (payload.len() <= MAX_REPORT).then(|| serde_json::from_slice::<Report>(payload).ok()).flatten();
+        if self.groups.len() < MOST_GROUPS {
+            self.groups.extend(report.iter().flat_map(|report| report.groups.iter().take(MOST_GROUPS).cloned()));
+        }
         let named = self.traps.contains_key(name);
         let member = report.as_ref().is_some_and(|report| self.in_group(report));
         if !named && !member {
@@ -157,6 +165,11 @@ impl Fleet {
             Scope::Group(name) if self.members(scope).next().is_none() => Some(name.as_str()),
             _ => None,
         })
+    }
+
+    /// A group that some trap is in, and that an unknown one may be meant to be.
+    pub fn group_like(&self, unknown: &str) -> Option<&str> {
+        config::nearest(unknown, self.groups.iter().map(String::as_str))
     }
 
     /// Whether there is nothing left to wait for.
@@ -287,6 +300,7 @@ mod tests {
         let mut inland = testing::report(&parcel);
         inland.groups = vec!["inland".into()];
         assert!(!fleet.hear("south", &serde_json::to_vec(&inland).unwrap(), &parcel));
+        assert_eq!((fleet.group_like("inalnd"), fleet.group_like("coast")), (Some("inland"), None));
         assert!(!fleet.hear("south", b"rubbish", &parcel));
         say(&mut fleet, &parcel, "north", |_| {});
         assert_eq!(fleet.traps().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["north"]);

@@ -6,6 +6,8 @@ use crate::terminal;
 
 /// Longest text of a trap that is shown, in characters.
 const LONGEST: usize = 160;
+/// Longest reason, whose end says what to do.
+const LONGEST_REASON: usize = 1_000;
 /// The state of a trap that has said nothing of the head yet.
 pub const WAITING: &str = "waiting";
 
@@ -44,7 +46,10 @@ pub fn lines(fleet: &Fleet, parcel: &Parcel) -> Vec<Line> {
         name: one_line(group),
         state: "unknown",
         progress: String::new(),
-        remark: "no trap has reported that it is in this group".into(),
+        remark: match fleet.group_like(group) {
+            Some(like) => format!("no trap has reported that it is in this group; did you mean {}?", one_line(like)),
+            None => "no trap has reported that it is in this group".into(),
+        },
     }));
     lines
 }
@@ -57,7 +62,7 @@ pub fn prospects(fleet: &Fleet, parcel: &Parcel) -> Vec<Line> {
         (line.state, line.remark) = match foresee(name, report, parcel) {
             Foresight::Takes => ("fits", format!("has {}", head(&report.active))),
             Foresight::Has(step) => ("has it", format!("{step} since {}", one_line(&report.at))),
-            Foresight::Refuses(reason) => ("refuses", one_line(&reason)),
+            Foresight::Refuses(reason) => ("refuses", reason_in_full(&reason)),
         };
     }
     lines
@@ -88,14 +93,14 @@ fn progress(report: &Report, verdict: &Verdict, parcel: &Parcel) -> String {
 
 fn remark(report: &Report, verdict: &Verdict, parcel: &Parcel) -> String {
     match verdict {
-        Verdict::Foreseen(reason) | Verdict::Unproven(reason) => one_line(reason),
+        Verdict::Foreseen(reason) | Verdict::Unproven(reason) => reason_in_full(reason),
         Verdict::Superseded => match report.next.as_ref().or(report.offer.as_ref()) {
             Some(offer) => format!("by {}", head(&offer.head)),
             None => format!("it has {}", head(&report.active)),
         },
         Verdict::Says(_) => {
             let fate = report.fate(parcel.id());
-            fate.and_then(|(_, reason)| reason).map(one_line).unwrap_or_default()
+            fate.and_then(|(_, reason)| reason).map(reason_in_full).unwrap_or_default()
         }
         Verdict::Silent => format!("has {}, reported {}", head(&report.active), one_line(&report.at)),
         Verdict::Unheard => String::new(),
@@ -135,8 +140,16 @@ pub fn bar(done: usize, all: usize) -> String {
 
 /// Text of a trap: escaped, on one line, of bounded length.
 pub fn one_line(text: &str) -> String {
-    let plain = terminal::plain(text).split_whitespace().collect::<Vec<_>>().join(" ");
-    fitted(&plain, LONGEST)
+    fitted(&plain(text), LONGEST)
+}
+
+/// The same of why a head is not taken: what to do about it stands at the end.
+fn reason_in_full(text: &str) -> String {
+    fitted(&plain(text), LONGEST_REASON)
+}
+
+fn plain(text: &str) -> String {
+    terminal::plain(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// At most so many columns of it; what is not ASCII may take two.
@@ -248,14 +261,29 @@ mod tests {
         let text = aligned(&prospects(&fleet, &parcel));
         assert!(text[0].starts_with("a  fits     has arctic 1, sequence 4"), "{text:?}");
         assert!(text[1].starts_with("b  refuses  sequence 5 is not above 7"), "{text:?}");
-        let group = Fleet::new(vec![Scope::Group("coast".into())], Until::Trial, false);
-        assert!(aligned(&prospects(&group, &parcel))[0].contains("no trap has reported"));
+        let mut group = Fleet::new(vec![Scope::Group("caost".into())], Until::Trial, false);
+        assert!(aligned(&prospects(&group, &parcel))[0].ends_with("no trap has reported that it is in this group"));
+        group.hear("a", &serde_json::to_vec(&testing::report(&parcel)).unwrap(), &parcel);
+        assert!(aligned(&prospects(&group, &parcel))[0].ends_with("; did you mean coast?"));
+    }
+
+    #[test]
+    fn a_refusal_is_told_to_its_end_where_what_to_do_stands() {
+        let parcel = testing::large();
+        let long = format!("it is {}; sign it again", "not signed by a trusted key, ".repeat(10));
+        let fleet = fleet_saying(
+            &parcel,
+            &[("a", &|report| report.offer = Some(testing::offered(parcel.id(), Step::Rejected, Some(&long))))],
+        );
+        for text in [aligned(&lines(&fleet, &parcel)), aligned(&prospects(&fleet, &parcel))] {
+            assert!(text[0].ends_with(&long), "{text:?}");
+        }
     }
 
     #[test]
     fn a_trap_can_not_steer_the_terminal_or_fake_a_line() {
         let parcel = testing::large();
-        let evil = "ok\u{1b}[2J\r\nnorth  active\u{202e}".to_owned() + &"x".repeat(1000);
+        let evil = "ok\u{1b}[2J\r\nnorth  active\u{202e}".to_owned() + &"x".repeat(10_000);
         let fleet = fleet_saying(
             &parcel,
             &[("a", &|report| {
@@ -265,7 +293,7 @@ mod tests {
         let text = aligned(&lines(&fleet, &parcel));
         assert_eq!(text.len(), 1);
         assert!(text[0].chars().all(|letter| !letter.is_control() && letter != '\u{202e}'), "{text:?}");
-        assert!(text[0].len() < LONGEST + 20 && text[0].ends_with("..."), "{text:?}");
+        assert!(text[0].len() < LONGEST_REASON + 20 && text[0].ends_with("..."), "{text:?}");
     }
 
     #[test]

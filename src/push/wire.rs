@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::anyhow;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, Outgoing, Packet, QoS, StateError,
-    SubscribeReasonCode,
+    SubscribeReasonCode, TlsError,
 };
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::settings::Settings;
-use crate::mqtt::explain;
+use crate::mqtt::{NO_TLS, explain, names_nobody, speaks_no_tls};
 
 /// How long a packet may take to be written, once connected: on a thin link minutes.
 const PATIENT_S: u64 = 900;
@@ -256,6 +256,10 @@ fn reason(error: &ConnectionError) -> String {
         ConnectionError::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
             "nothing answers there; is it running, and is that its port?".into()
         }
+        ConnectionError::Io(error) if names_nobody(error) => {
+            format!("{error}; check the spelling of its name, and this machine's DNS")
+        }
+        ConnectionError::Tls(TlsError::Io(error)) if speaks_no_tls(error) => format!("TLS: {error}; {NO_TLS}"),
         ConnectionError::Tls(error) => {
             format!("TLS: {error}; check --ca-file, and that its certificate names this host")
         }

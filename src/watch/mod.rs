@@ -66,18 +66,18 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// The path means nothing: it is empty, or relative while the working directory is gone.
-    #[error("the capture directory {path:?} is no usable path ({source}): give an absolute path")]
+    #[error("the capture directory {path:?} is no usable path ({reason}): give an absolute path")]
     Directory {
         /// As configured.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The system refused a thread.
-    #[error("the watch thread could not be started ({source}): raise the limit of tasks or free memory")]
+    #[error("the watch thread could not be started ({reason}): raise the limit of tasks or free memory")]
     Thread {
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
 }
 
@@ -135,12 +135,12 @@ fn start_timed(
     report: impl Fn(Report) + Send + 'static,
 ) -> Result<Watch, WatchError> {
     settings.directory = std::path::absolute(&settings.directory)
-        .map_err(|source| WatchError::Directory { path: settings.directory.clone(), source })?;
+        .map_err(|reason| WatchError::Directory { path: settings.directory.clone(), reason })?;
     let hints = Arc::new(Hints::default());
     let rounds = Rounds::new(settings, timing, seen, queue, Arc::clone(&hints), report);
     let thread = std::thread::Builder::new()
         .name("watch".into())
         .spawn(move || rounds.run())
-        .map_err(|source| WatchError::Thread { source })?;
+        .map_err(|reason| WatchError::Thread { reason })?;
     Ok(Watch { hints, thread: Some(thread) })
 }

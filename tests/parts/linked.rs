@@ -147,8 +147,13 @@ impl Trap {
     }
 
     pub fn queue(&mut self, ids: std::ops::Range<u64>, priority: u8) {
+        self.queue_padded(ids, priority, 0);
+    }
+
+    /// As alerts with pictures in them: each has so many bytes more.
+    pub fn queue_padded(&mut self, ids: std::ops::Range<u64>, priority: u8, bytes: usize) {
         for id in ids {
-            let body = |_: &str, seq: u64| json!({ "id": id, "seq": seq });
+            let body = |_: &str, seq: u64| json!({ "id": id, "seq": seq, "thumbnail": "x".repeat(bytes) });
             self.journal
                 .transaction(|transaction| transaction.queue(&id.to_string(), priority, "detection", body))
                 .unwrap();

@@ -12,11 +12,14 @@ import itertools
 import json
 import os
 import sys
+import time
 from datetime import datetime, timedelta, timezone
 
 import paho.mqtt.client as mqtt
 
 FRESH = timedelta(minutes=5)
+# A connection that breaks sooner was ended by somebody, if it comes again and again.
+SOON = 60
 
 
 class State:
@@ -129,10 +132,14 @@ def main():
     if options.cafile:
         client.tls_set(options.cafile)
 
+    begun, soon = None, 0
+
     def on_connect(client, userdata, flags, reason, properties):
+        nonlocal begun
         if reason.is_failure:
             print(f"the broker refuses: {reason}", flush=True)
             return
+        begun = time.monotonic()
         leaves = ["availability", "detection", "features/+", "health"]
         client.subscribe([(f"{options.prefix}/+/{leaf}", 1) for leaf in leaves])
 
@@ -155,7 +162,14 @@ def main():
         print(f"{options.broker} port {port}: no connection; trying again", file=sys.stderr, flush=True)
 
     def on_disconnect(client, userdata, flags, reason, properties):
-        print(f"{options.broker}: the connection broke: {reason}; trying again", file=sys.stderr, flush=True)
+        nonlocal begun, soon
+        if begun is not None:
+            soon = soon + 1 if time.monotonic() - begun < SOON else 0
+            begun = None
+        # A broker that lets somebody in ends the connection that was there under the same id, and does not say so.
+        twin = f"; has another program the client id {options.client_id}? Give each its own --client-id"
+        twin = twin if soon > 2 else ""
+        print(f"{options.broker}: the connection broke: {reason}; trying again{twin}", file=sys.stderr, flush=True)
 
     client.on_connect, client.on_message = on_connect, on_message
     client.on_connect_fail, client.on_disconnect = on_connect_fail, on_disconnect
