@@ -1,7 +1,7 @@
 //! The capture directory goes wrong: cards are pulled and changed, names are odd, frames come by the ten thousand. Each frame
 //! is looked at once, and the one that has just arrived goes first.
 //!
-//! `ARCTICD_FLOOD=100000` makes flood and backlog that large.
+//! `ARCTICD_FLOOD=100000` makes the backlog that large too, and more makes both larger.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg(target_os = "linux")]
 
@@ -120,7 +120,7 @@ fn signal(daemon: &Daemon, signal: Signal) {
 #[test]
 fn a_flood_beyond_the_kernels_queue_loses_no_frame() {
     // No pictures, so that it is the way that is tested; the bears among them are.
-    let count = flood(50_000);
+    let count = flood(100_000);
     let broker = Broker::any().unwrap();
     let subscriber = listen(broker.port());
     let world = every_frame().set("mqtt.url", broker.url());

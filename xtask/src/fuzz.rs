@@ -9,20 +9,24 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{HELP, as_from_a_shell, root};
+use crate::{HELP, address, as_from_a_shell, root};
 
 /// No input may take longer than this, on a slow machine too, nor all together more memory.
-const BOUNDS: [&str; 3] = ["-timeout=60", "-rss_limit_mb=2048", "-max_len=65536"];
+const BOUNDS: [&str; 2] = ["-timeout=60", "-max_len=65536"];
+const MEMORY: &str = "-rss_limit_mb=2048";
+/// The sanitizer keeps what was given back for a while, and its notes.
+const MEMORY_WATCHED: &str = "-rss_limit_mb=4096";
 
 /// Fuzzes; fails if something was found, after all targets had their time.
 pub fn run(arguments: &[&str]) -> Result<()> {
-    let (mut minutes, mut chosen) = (10.0_f64, Vec::new());
+    let (mut minutes, mut chosen, mut host) = (10.0_f64, Vec::new(), None);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match *argument {
             "--minutes" => {
                 minutes = rest.next().and_then(|text| text.parse().ok()).context("--minutes wants a number")?
             }
+            "--address" => host = Some(address::host()?),
             name if !name.starts_with('-') => chosen.push(name.to_owned()),
             other => bail!("not known: {other}\n\n{HELP}"),
         }
@@ -34,13 +38,13 @@ pub fn run(arguments: &[&str]) -> Result<()> {
         bail!("no such target: {name}; there are {}", targets.join(", "));
     }
     let chosen = if chosen.is_empty() { targets } else { chosen };
-    // Not where the ordinary build lies: cargo does not tell instrumented parts from plain ones.
-    let built =
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| folder.join("target"), |target| Path::new(&target).join("fuzz"));
-    build(&folder, &built, &chosen)?;
+    let built = address::folder(if host.is_some() { "fuzz-address" } else { "fuzz" });
+    build(&folder, &built, &chosen, host.as_deref())?;
+    let programs = built.join(host.as_deref().unwrap_or_default()).join("debug");
+    let memory = if host.is_some() { MEMORY_WATCHED } else { MEMORY };
     let mut found = Vec::new();
     for name in &chosen {
-        if !fuzz(&folder, &built, name, (minutes * 60.0).ceil() as u64)? {
+        if !fuzz(&folder, &programs, name, (minutes * 60.0).ceil() as u64, memory)? {
             found.push(name.as_str());
         }
     }
@@ -60,13 +64,16 @@ fn targets(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn build(folder: &Path, built: &Path, names: &[String]) -> Result<()> {
+fn build(folder: &Path, built: &Path, names: &[String], host: Option<&str>) -> Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     as_from_a_shell(&mut command);
     command.current_dir(folder).args(["build", "--locked"]);
     for name in names {
         command.args(["--bin", name]);
+    }
+    if let Some(host) = host {
+        address::ask(&mut command, host);
     }
     command.env("RUSTC_WRAPPER", folder.join("instrument")).env("CARGO_TARGET_DIR", built);
     let status = command.status().context("cannot start cargo")?;
@@ -75,9 +82,9 @@ fn build(folder: &Path, built: &Path, names: &[String]) -> Result<()> {
 }
 
 /// Runs one; false if it ended before its time.
-fn fuzz(folder: &Path, built: &Path, name: &str, seconds: u64) -> Result<bool> {
+fn fuzz(folder: &Path, programs: &Path, name: &str, seconds: u64, memory: &str) -> Result<bool> {
     let (corpus, artifacts) = (folder.join("corpus").join(name), folder.join("artifacts").join(name));
-    let scratch: PathBuf = built.join("scratch");
+    let scratch: PathBuf = programs.join("scratch").join(name);
     for folder in [&corpus, &artifacts, &scratch] {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
@@ -85,10 +92,11 @@ fn fuzz(folder: &Path, built: &Path, name: &str, seconds: u64) -> Result<bool> {
     prefix.push(&artifacts);
     prefix.push("/");
     println!("{name}: {seconds} s");
-    let status = Command::new(built.join("debug").join(name))
+    let status = Command::new(programs.join(name))
         .arg(&corpus)
         .arg(folder.join("seeds").join(name))
         .args(BOUNDS)
+        .arg(memory)
         // Journals and tract's operators live as long as the process.
         .arg("-detect_leaks=0")
         .arg(format!("-max_total_time={seconds}"))

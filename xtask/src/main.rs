@@ -1,5 +1,6 @@
 //! The project's daily commands, as `cargo xtask <command>`.
 
+mod address;
 mod fuzz;
 mod parts;
 mod reliability;
@@ -38,8 +39,10 @@ Usage: cargo xtask <COMMAND>
                        the same with 10000 kills, 100000 power cuts and a flood of 1000000 files, and ten minutes of each fuzz
                        target; or of these the named ones, for several nights
   corpus               write the corpora that fuzzing begins with, see fuzz/README.md
-  fuzz [TARGET...] [--minutes N]
-                       each fuzz target N minutes (default: 10), see fuzz/README.md; fails on a find
+  fuzz [TARGET...] [--minutes N] [--address]
+                       each fuzz target N minutes (default: 10), see fuzz/README.md; fails on a find. With the address
+                       sanitizer, if asked
+  sanitize [TEST...]   tests of the kernels and of the library with the address sanitizer: all, or those with a word of these
   supply [--write]     licences, sources, reasons and `unsafe` of all crates as docs/supply.md has them; or write its table
   thinlink [--rate 2kbit] [--loss 0.1] [--labels 2] [--keep-alive SECONDS]
                        a head over a link that is slow and loses packets; needs root, iproute2 and iptables
@@ -75,6 +78,7 @@ fn run() -> Result<()> {
         ["corpus"] => {
             cargo(&["run", "--quiet", "--locked", "--example", "corpus", "--", "fuzz/corpus"])?;
         }
+        ["sanitize", ..] => address::run(&arguments[1..])?,
         ["fuzz", ..] => fuzz::run(&arguments[1..])?,
         ["supply"] => supply::run(false)?,
         ["supply", "--write"] => supply::run(true)?,
