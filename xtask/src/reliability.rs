@@ -2,12 +2,14 @@
 //!
 //! Each part prints what there is so far, so that a run that is cut off has said something.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 use crate::tally::Tally;
 use crate::{as_from_a_shell, root};
@@ -105,6 +107,8 @@ pub fn run(arguments: &[&str]) -> Result<()> {
             other => bail!("reliability does not know {other}"),
         }
     }
+    // Before the clock counts.
+    let programs = build()?;
     let end = Instant::now() + Duration::from_secs(60 * minutes);
     let plan = match nightly {
         true => Plan { flood: 1_000_000, until: Until::Counts { cuts: 100_000, kills: 10_000 }, seed },
@@ -114,8 +118,7 @@ pub fn run(arguments: &[&str]) -> Result<()> {
         }
     };
     let is_wanted = |part: &str| if parts.is_empty() { nightly || part != "fuzz" } else { parts.contains(&part) };
-    let mut all = Run { tally: Tally::default(), failed: Vec::new(), skipped: Vec::new() };
-    all.build()?;
+    let mut all = Run { programs, tally: Tally::default(), failed: Vec::new(), skipped: Vec::new() };
     for part in PARTS.into_iter().filter(|part| is_wanted(part)) {
         match part {
             "faults" => all.faults(&plan)?,
@@ -128,26 +131,18 @@ pub fn run(arguments: &[&str]) -> Result<()> {
 }
 
 struct Run {
+    /// Test programs by their names.
+    programs: BTreeMap<String, PathBuf>,
     tally: Tally,
     failed: Vec<String>,
     skipped: Vec<String>,
 }
 
 impl Run {
-    /// Before the clock counts.
-    fn build(&self) -> Result<()> {
-        let mut arguments = vec!["test", "--locked", "--no-run", "--test", "kill_loops", "--test", "power_cuts"];
-        arguments.extend(["--test", "journal_cuts"]);
-        let mut programs: Vec<&str> = FAULTS.iter().map(|fault| fault.program).collect();
-        programs.dedup();
-        arguments.extend(programs.into_iter().flat_map(|program| ["--test", program]));
-        crate::cargo(&arguments)
-    }
-
     fn faults(&mut self, plan: &Plan) -> Result<()> {
         let flood = plan.flood.to_string();
         for Fault { kind, program, test } in &FAULTS {
-            let outcome = start(kind, program, test, &[("ARCTICD_FLOOD", &flood)])?;
+            let outcome = self.start(kind, program, test, &[("ARCTICD_FLOOD", &flood)])?;
             self.took(kind, outcome.passed, outcome.tally);
             match outcome.skipped {
                 Some(reason) => self.skipped.push(format!("{kind}: {reason}")),
@@ -172,7 +167,7 @@ impl Run {
             let (seed, cuts) = ((plan.seed + done).to_string(), count.to_string());
             for (kind, program) in [("power cut, heads", "power_cuts"), ("power cut, journal", "journal_cuts")] {
                 let outcome =
-                    start(kind, program, "a_power_cut", &[("ARCTICD_CUTS", &cuts), ("ARCTICD_CUT_SEED", &seed)])?;
+                    self.start(kind, program, "a_power_cut", &[("ARCTICD_CUTS", &cuts), ("ARCTICD_CUT_SEED", &seed)])?;
                 self.skipped.extend(outcome.skipped.filter(|_| done == 0).map(|reason| format!("{program}: {reason}")));
                 self.took(kind, outcome.passed, outcome.tally);
             }
@@ -189,7 +184,7 @@ impl Run {
         };
         let (count, seconds, seed) = (count.to_string(), seconds.to_string(), plan.seed.to_string());
         let settings = [("ARCTICD_KILLS", &*count), ("ARCTICD_KILL_SECONDS", &*seconds), ("ARCTICD_KILL_SEED", &*seed)];
-        let outcome = start("kill", "kill_loops", "a_daemon_that_is_killed", &settings)?;
+        let outcome = self.start("kill", "kill_loops", "a_daemon_that_is_killed", &settings)?;
         self.skipped.extend(outcome.skipped.map(|reason| format!("kills: {reason}")));
         self.took("kills", outcome.passed, outcome.tally);
         self.so_far("kills");
@@ -201,6 +196,48 @@ impl Run {
         if let Err(error) = crate::fuzz::run(&["--minutes", "10"]) {
             self.failed.push(format!("fuzz: {error:#}"));
         }
+    }
+
+    /// Makes a kind of fault: runs the tests of `program` whose names begin so; what a failed one said is printed.
+    fn start(&self, kind: &str, program: &str, test: &str, settings: &[(&str, &str)]) -> Result<Outcome> {
+        const TOLD: usize = 60;
+        let begun = Instant::now();
+        let built = self.programs.get(program).with_context(|| format!("cargo built no test program {program}"))?;
+        let mut child = Command::new(built)
+            .args([test, "--nocapture", "--test-threads", "1"])
+            .envs(settings.iter().copied())
+            .env("RUST_BACKTRACE", "0")
+            .current_dir(root())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", built.display()))?;
+        let (mut tally, mut skipped, mut last, mut ran) = (Tally::default(), None, VecDeque::new(), false);
+        for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
+            let line = line?;
+            if line.contains("tally: cycles=") {
+                // It tells all that it counted, again and again.
+                println!("{line}");
+                tally = Tally::default();
+            }
+            tally.take(&line, kind);
+            skipped = skipped.or_else(|| Some(line.split_once("skipped: ")?.1.to_owned()));
+            ran |= line.contains("1 passed") || line.contains("1 failed");
+            last.push_back(line);
+            last.drain(..last.len().saturating_sub(TOLD));
+        }
+        let passed = child.wait()?.success() && ran;
+        let word = if !passed {
+            "FAILED"
+        } else if skipped.is_some() {
+            "skipped"
+        } else {
+            "ok"
+        };
+        println!("{word:<8}{program} {test}: {:.0} s", begun.elapsed().as_secs_f64());
+        if !passed {
+            println!("{}", last.into_iter().collect::<Vec<_>>().join("\n"));
+        }
+        Ok(Outcome { passed, skipped, tally })
     }
 
     fn took(&mut self, what: &str, passed: bool, tally: Tally) {
@@ -235,52 +272,31 @@ impl Run {
     }
 }
 
+/// Builds all test programs; each is run as it was built, though somebody changes the sources meanwhile.
+fn build() -> Result<BTreeMap<String, PathBuf>> {
+    let mut names: Vec<&str> = FAULTS.iter().map(|fault| fault.program).collect();
+    names.extend(["power_cuts", "journal_cuts", "kill_loops"]);
+    names.sort_unstable();
+    names.dedup();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    as_from_a_shell(&mut cargo);
+    cargo.args(["test", "--locked", "--no-run", "--message-format=json-render-diagnostics"]).current_dir(root());
+    cargo.args(names.iter().flat_map(|name| ["--test", name]));
+    let output = cargo.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
+    ensure!(output.status.success(), "the tests do not build");
+    let mut programs = BTreeMap::new();
+    for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let message: Value = serde_json::from_slice(line).context("what cargo built")?;
+        if let (Some(name), Some(program)) = (message["target"]["name"].as_str(), message["executable"].as_str()) {
+            programs.insert(name.to_owned(), program.into());
+        }
+    }
+    Ok(programs)
+}
+
 /// What became of one test.
 struct Outcome {
     passed: bool,
     skipped: Option<String>,
     tally: Tally,
-}
-
-/// Makes a kind of fault: runs the tests of `program` whose names begin so; what a failed one said is printed.
-fn start(kind: &str, program: &str, test: &str, settings: &[(&str, &str)]) -> Result<Outcome> {
-    const TOLD: usize = 60;
-    let begun = Instant::now();
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    as_from_a_shell(&mut cargo);
-    let mut child = cargo
-        .args(["test", "--quiet", "--locked", "--test", program, "--", test, "--nocapture", "--test-threads", "1"])
-        .envs(settings.iter().copied())
-        .env("RUST_BACKTRACE", "0")
-        .current_dir(root())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start cargo")?;
-    let (mut tally, mut skipped, mut last, mut ran) = (Tally::default(), None, VecDeque::new(), false);
-    for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
-        let line = line?;
-        if line.contains("tally: cycles=") {
-            // It tells all that it counted, again and again.
-            println!("{line}");
-            tally = Tally::default();
-        }
-        tally.take(&line, kind);
-        skipped = skipped.or_else(|| Some(line.split_once("skipped: ")?.1.to_owned()));
-        ran |= line.contains("1 passed") || line.contains("1 failed");
-        last.push_back(line);
-        last.drain(..last.len().saturating_sub(TOLD));
-    }
-    let passed = child.wait()?.success() && ran;
-    let word = if !passed {
-        "FAILED"
-    } else if skipped.is_some() {
-        "skipped"
-    } else {
-        "ok"
-    };
-    println!("{word:<8}{program} {test}: {:.0} s", begun.elapsed().as_secs_f64());
-    if !passed {
-        println!("{}", last.into_iter().collect::<Vec<_>>().join("\n"));
-    }
-    Ok(Outcome { passed, skipped, tally })
 }
