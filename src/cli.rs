@@ -1,7 +1,7 @@
 //! The command line: what may be typed, and what it means.
 //!
-//! [`Cli`] is what clap understands, [`Invocation`] what the rest of the program is asked to do; there is one conversion
-//! between them.
+//! [`Cli`] is what clap understands, [`Invocation`] what the rest of the program is asked to do; `invocation` is the one
+//! conversion between them.
 
 mod ask;
 mod backbone;
@@ -9,31 +9,28 @@ mod eval;
 mod fleet;
 mod head;
 mod init;
+mod invocation;
 mod push;
 mod quantize;
 mod replay;
 mod train;
 
-use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use ask::{AskCall, AskWay, AskWhat};
-pub use backbone::{Add, MapPooling};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+pub use backbone::{Add, BackboneCommand, MapPooling};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 pub use clap_complete::Shell;
 pub use eval::Eval;
 pub use fleet::Fleet;
 pub use head::{Head, HeadCommand, Inspect, NewKey, Pack, Sign};
 pub use init::{Init, Policy, position};
+pub use invocation::Invocation;
 pub use push::{BrokerFlags, Clear, Push, Targets, Until};
 pub use quantize::{Quantize, RangeMethod};
 pub use replay::Replay;
 pub use train::Train;
-
-use crate::terminal;
-use crate::watch::names::{self, Kind};
 
 const LONG_ABOUT: &str = "\
 Watches a directory that cameras write to, classifies each frame on this device, and sends an alert to an MQTT broker. \
@@ -144,230 +141,12 @@ enum Command {
     },
 }
 
-/// What is done with a backbone at a desk.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-pub enum BackboneCommand {
-    /// List node by node what runs on integer kernels, what in tract, and why
-    #[command(
-        after_help = "Examples:\n  arcticd backbone inspect                          the built-in one\n  arcticd backbone inspect mobilenet-int8.toml"
-    )]
-    Inspect {
-        /// Its manifest (a .toml file); the built-in backbone without
-        #[arg(value_name = "BACKBONE", value_hint = ValueHint::FilePath)]
-        backbone: Option<PathBuf>,
-        /// Print one JSON object instead of text
-        #[arg(long)]
-        json: bool,
-    },
-    /// Time it here: quantized and float in one run, one thread; start-up and memory of a process
-    #[command(
-        after_help = "Examples:\n  arcticd backbone bench                            the built-in one\n  arcticd backbone bench mobilenet-int8.toml --json"
-    )]
-    Bench {
-        /// Its manifest (a .toml file); the built-in backbone without
-        #[arg(value_name = "BACKBONE", value_hint = ValueHint::FilePath)]
-        backbone: Option<PathBuf>,
-        /// Print one JSON object instead of text
-        #[arg(long)]
-        json: bool,
-        /// Rounds of three quantized and one float run
-        #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-        rounds: u32,
-        /// Answer each number on standard input with the times of that many runs
-        #[arg(long, hide = true)]
-        serve: bool,
-        /// With --serve: in f32, without the quantizers
-        #[arg(long, hide = true, requires = "serve")]
-        float: bool,
-    },
-    /// Print the features of photos, bit for bit, an object a line: to compare one machine with another
-    #[command(after_help = "Example:\n  arcticd backbone features frame.jpg")]
-    Features {
-        /// Photos
-        #[arg(value_name = "IMAGE", required = true, value_hint = ValueHint::FilePath)]
-        images: Vec<PathBuf>,
-        /// Manifest of the backbone (a .toml file); the built-in one without
-        #[arg(long, value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
-        backbone: Option<PathBuf>,
-        /// Write what the network is shown into this folder too, as NUMBER.bmp, counted from 1
-        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-        pixels: Option<PathBuf>,
-    },
-    /// Make an int8 backbone of a float one, calibrated on photos
-    Quantize(Box<Quantize>),
-    /// Write the manifest of a network that you bring
-    Add(Add),
-}
-
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  arcticd check\n  arcticd check --config ./arcticd.toml --json")]
 struct Check {
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
-}
-
-/// What the command line asks for.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Invocation {
-    /// Run the daemon.
-    Run {
-        /// The file after `--config`.
-        config: Option<PathBuf>,
-    },
-    /// Classify images and print.
-    Once {
-        /// At least one.
-        images: Vec<PathBuf>,
-        /// Print detections as JSON.
-        json: bool,
-        /// Where the only image's explanation is painted.
-        explain: Option<PathBuf>,
-        /// The file after `--config`.
-        config: Option<PathBuf>,
-    },
-    /// Write a configuration.
-    Init(Box<Init>),
-    /// Check the installation in stages.
-    Check {
-        /// The file after `--config`.
-        config: Option<PathBuf>,
-        /// Print the verdicts as JSON.
-        json: bool,
-    },
-    /// Train a head.
-    Train(Box<Train>),
-    /// Measure a head.
-    Eval(Eval),
-    /// Classify a card full of frames.
-    Replay {
-        /// What and where to.
-        call: Replay,
-        /// The file after `--config`.
-        config: Option<PathBuf>,
-    },
-    /// Work on a head at a desk.
-    Head(HeadCommand),
-    /// Ask the daemon for its heads and their history.
-    HeadList {
-        /// Print JSON.
-        json: bool,
-        /// The file after `--config`.
-        config: Option<PathBuf>,
-    },
-    /// Let the daemon return to the head before.
-    HeadRollback {
-        /// The file after `--config`.
-        config: Option<PathBuf>,
-    },
-    /// Push a head to traps.
-    Push {
-        /// What and to whom.
-        call: Box<Push>,
-        /// The file after `--config`.
-        config: Option<PathBuf>,
-    },
-    /// Take a pushed head back.
-    Clear {
-        /// From whom.
-        call: Box<Clear>,
-        /// The file after `--config`.
-        config: Option<PathBuf>,
-    },
-    /// Ask traps for something.
-    Ask {
-        /// For what, and whom.
-        call: Box<AskCall>,
-        /// The file after `--config`.
-        config: Option<PathBuf>,
-    },
-    /// Say how all traps stand.
-    Fleet {
-        /// How, and which broker.
-        call: Box<Fleet>,
-        /// The file after `--config`.
-        config: Option<PathBuf>,
-    },
-    /// Work on a backbone at a desk.
-    Backbone(BackboneCommand),
-    /// Print a completion script.
-    Completions {
-        /// For this shell.
-        shell: Shell,
-    },
-}
-
-impl Invocation {
-    /// Reads this process's command line. `--help`, `--version` and mistakes print and end the process here, mistakes
-    /// with [`ExitCode::Usage`](crate::exit_code::ExitCode::Usage).
-    pub fn parse() -> Self {
-        Self::of(std::env::args_os()).unwrap_or_else(|error| error.exit())
-    }
-
-    fn of<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Self, clap::Error> {
-        Cli::try_parse_from(words).map_err(with_hint)?.try_into()
-    }
-}
-
-impl TryFrom<Cli> for Invocation {
-    type Error = clap::Error;
-
-    fn try_from(cli: Cli) -> Result<Self, clap::Error> {
-        let Cli { once, json, explain, config, command } = cli;
-        let mistake = |kind, message| Err(self::command().error(kind, message));
-        match command {
-            _ if explain.is_some() && once.len() != 1 => {
-                mistake(ErrorKind::MissingRequiredArgument, "--explain goes with --once and one image")
-            }
-            Some(_) if !once.is_empty() => {
-                mistake(ErrorKind::ArgumentConflict, "--once is a call of its own and takes no command beside it")
-            }
-            None if !once.is_empty() => Ok(Self::Once { images: once, json, explain, config }),
-            Some(Command::Check(check)) => Ok(Self::Check { config, json: json || check.json }),
-            Some(Command::Eval(call)) => Ok(Self::Eval(Eval { json: json || call.json, ..call })),
-            Some(Command::Replay(call)) if call.shard.is_some() && json => {
-                mistake(ErrorKind::ArgumentConflict, "--json is for the merge of all shards")
-            }
-            Some(Command::Replay(call)) if !call.merge.is_empty() && config.is_some() => {
-                mistake(ErrorKind::ArgumentConflict, "--merge takes the rules of the shards and no --config")
-            }
-            Some(Command::Replay(call)) => {
-                Ok(Self::Replay { call: Replay { json: json || call.json, ..call }, config })
-            }
-            Some(Command::Head(Head::List { json: own })) => Ok(Self::HeadList { json: json || own, config }),
-            Some(Command::Head(Head::Push(call))) => {
-                Ok(Self::Push { call: Box::new(Push { json: json || call.json, ..*call }), config })
-            }
-            Some(Command::Fleet(call)) => {
-                Ok(Self::Fleet { call: Box::new(Fleet { json: json || call.json, ..call }), config })
-            }
-            _ if json => mistake(ErrorKind::MissingRequiredArgument, "--json goes with --once or with check"),
-            Some(Command::Init(call)) => {
-                let output = call.output.clone().or(config);
-                Ok(Self::Init(Box::new(Init { output, ..*call })))
-            }
-            Some(Command::Train(call)) => Ok(Self::Train(call)),
-            Some(Command::Head(Head::Desk(command))) => Ok(Self::Head(*command)),
-            Some(Command::Head(Head::Rollback)) => Ok(Self::HeadRollback { config }),
-            Some(Command::Head(Head::Clear(call))) => Ok(Self::Clear { call, config }),
-            Some(Command::Head(Head::Ask(call))) => Ok(Self::Ask { call, config }),
-            Some(Command::Completions { shell }) => Ok(Self::Completions { shell }),
-            Some(Command::Backbone(command)) => Ok(Self::Backbone(command)),
-            Some(Command::Run) | None => Ok(Self::Run { config }),
-        }
-    }
-}
-
-/// Who gives a picture alone wants to know what is in it.
-fn with_hint(mut mistake: clap::Error) -> clap::Error {
-    if let Some(ContextValue::String(word)) = mistake.get(ContextKind::InvalidSubcommand)
-        && let path = Path::new(word)
-        && path.file_name().is_some_and(|name| names::kind(name) != Kind::Ignored)
-    {
-        let hint = format!("to see what is in a picture: arcticd --once {}", terminal::shell(path));
-        mistake.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
-    }
-    mistake
 }
 
 /// The command line's description, from which help, completions and the man page are made.

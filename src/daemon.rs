@@ -1,5 +1,8 @@
 //! The daemon: opens the journal, loads the model, and lets watch, pipeline and link run until it is told to stop.
 
+mod capture;
+mod heads;
+mod networks;
 mod visible;
 
 use std::future::Future;
@@ -9,25 +12,22 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::accept::judges::Seat;
-use crate::accept::{self, Acceptor, Doors, HeadFacts, Inbox, Input, Order, control};
-use crate::classifier::{Classifier, guarded};
-use crate::config::{Alerts, Config, WatchMode};
+use crate::accept::{Doors, Inbox, Input, control};
+use crate::classifier::Classifier;
+use crate::config::Config;
 use crate::console::Console;
-use crate::detect::RulesError;
 use crate::health::{self, Status};
-use crate::journal::{InWork, Journal, JournalError, Outbox, distrust};
-use crate::memory::limits;
-use crate::model::HeadBackbone;
-use crate::model::source::{self, Origin};
+use crate::journal::{Journal, JournalError, Outbox, distrust};
+use crate::model::source::Origin;
 use crate::mqtt::{Intake, Link, OptionsError, Topics, Windows, connect_options};
 use crate::page::{self, Door, DoorError, Feed};
 use crate::pipeline::Pipeline;
-use crate::retention::{self, Bell};
+use crate::retention;
 use crate::service::{Manager, OWN_INTERVAL, Progress, Pulse, Reload, Teller, Watchdog, renew};
 use crate::watch as frames;
 
@@ -97,7 +97,7 @@ async fn live(
         Err(DoorError::Secret(error)) => (None, Some(format!("there is no status page: {error}"))),
         Err(error) => return Err(error.into()),
     };
-    let (classifier, fallback) = classifier(&config, &trap)?;
+    let (classifier, fallback) = networks::classifier(&config, &trap)?;
     let journal = Journal::open(&config.state.directory, config.outbox.max_entries).map_err(anyhow::Error::new)?;
     let (seen, outbox) = doors(&journal)?;
 
@@ -117,7 +117,7 @@ async fn live(
     let doors = Doors::new(&config.mqtt.prefix, &trap, &config.groups);
     let max_bytes = config.heads.max_bytes;
     let outbox_filled = Arc::new(Notify::new());
-    let acceptor = acceptor(&config, &classifier, &journal, &status, &outbox_filled, order)?;
+    let acceptor = heads::acceptor(&config, &classifier, &journal, &status, &outbox_filled, order)?;
     greet(&config, &trap, &classifier);
     let pictures = visible::pictures(&config, &status);
     let extras = visible::extras(&config, &trap, classifier.seat(), &pictures);
@@ -161,7 +161,7 @@ async fn live(
         }
     }
 
-    let accepting = accept_heads(acceptor, heard, status.clone())?;
+    let accepting = heads::accept(acceptor, heard, status.clone())?;
     let observer = {
         let inputs = inputs.clone();
         move |observation| drop(inputs.send(Input::Observation(observation)))
@@ -201,9 +201,9 @@ async fn live(
         .context("the pipeline's thread can't be started")?;
     // Told after each scan, and gone with the watch's thread.
     let (scanned, mut scans) = watch::channel(());
-    let watching =
-        frames::start(settings(&config), seen, queue.clone(), watch_pulse, reporter(status.clone(), scanned, bell))
-            .map_err(|error| DaemonError::Config(error.into()))?;
+    let reporter = capture::reporter(status.clone(), scanned, bell);
+    let watching = frames::start(capture::settings(&config.capture), seen, queue.clone(), watch_pulse, reporter)
+        .map_err(|error| DaemonError::Config(error.into()))?;
 
     // Whoever ends first ends the daemon; only `stop` does so in peace.
     let mut ready = false;
@@ -294,103 +294,6 @@ fn doors(journal: &Journal) -> Result<(crate::journal::SeenFiles, Outbox)> {
     Ok((journal.seen_files()?, journal.outbox()?))
 }
 
-/// Loads the configured networks. If they can't be used, the built-in pair takes their place with its own alert labels,
-/// and the reason is returned: a trap must not go blind for a damaged file or a disk that is not mounted yet.
-fn classifier(config: &Config, trap: &str) -> Result<(Classifier, Option<String>), DaemonError> {
-    let backbone = Origin::from_setting(&config.model.backbone);
-    let head = Origin::from_setting(&config.model.head);
-    let load = |backbone: &Origin, head: &Origin, alerts: &Alerts| -> Result<Classifier> {
-        // A damaged network may make its loader panic.
-        let model = guarded("load", || source::model(backbone, head, config.model.threads))??;
-        Ok(Classifier::new(model, trap.to_owned(), alerts, limits())?)
-    };
-    let (classifier, fallback) = match load(&backbone, &head, &config.alerts) {
-        Ok(classifier) => (classifier, None),
-        Err(error) if backbone == Origin::Builtin && head == Origin::Builtin => return Err(DaemonError::Config(error)),
-        Err(error) => {
-            let reason = format!(
-                "backbone {}, head {}: {error:#}; using the built-in model",
-                config.model.backbone, config.model.head
-            );
-            tracing::error!("{reason}");
-            // Labels that only a broken head knows are no mistake in the configuration; labels that no head knows are.
-            let mistaken = error.is::<RulesError>();
-            let own_labels = Alerts { labels: Vec::new(), ..config.alerts.clone() };
-            let builtin = match load(&Origin::Builtin, &Origin::Builtin, &config.alerts) {
-                Err(unknown) if unknown.is::<RulesError>() && !mistaken => {
-                    load(&Origin::Builtin, &Origin::Builtin, &own_labels)
-                }
-                loaded => loaded,
-            }
-            .map_err(DaemonError::Config)?;
-            (builtin, Some(reason))
-        }
-    };
-    for warning in classifier.proven().rules().warnings() {
-        tracing::warn!("{warning}");
-    }
-    Ok((classifier, fallback))
-}
-
-/// Takes up what is known of pushed heads: from here on the right one judges.
-fn acceptor(
-    config: &Config,
-    classifier: &Classifier,
-    journal: &Journal,
-    status: &Arc<Status>,
-    outbox_filled: &Arc<Notify>,
-    orders: UnboundedSender<Order>,
-) -> Result<Acceptor> {
-    let (backbone, judge) = (classifier.backbone(), classifier.proven());
-    let of = backbone.manifest();
-    let mut in_work = InWork::open(journal.directory());
-    let chosen = Origin::from_setting(&config.model.head) != Origin::Builtin;
-    let manifest = judge.head().manifest();
-    let facts = HeadFacts {
-        id: None,
-        name: manifest.name.clone(),
-        version: manifest.version.clone(),
-        sequence: manifest.sequence,
-        key: None,
-        origin: if chosen { "configured" } else { "builtin" }.to_owned(),
-    };
-    let setup = accept::Setup {
-        state: config.state.directory.clone(),
-        trap: config.trap_name(),
-        groups: config.groups.clone(),
-        prefix: config.mqtt.prefix.clone(),
-        backbone: HeadBackbone { id: of.id.clone(), sha256: of.sha256.clone(), features: backbone.features() },
-        alerts: config.alerts.clone(),
-        heads: config.heads.clone(),
-        configured: accept::Configured { judge, facts, chosen },
-        seat: classifier.seat().clone(),
-        died_on_frame: in_work.died(),
-        features: journal.feature_store()?,
-        outbox_filled: outbox_filled.clone(),
-    };
-    let (acceptor, head_is_to_blame) = Acceptor::begin(setup, journal.head_log()?, status.clone(), orders)?;
-    if head_is_to_blame && let Err(error) = in_work.forgive() {
-        tracing::warn!("{error}; the frame on which the last process died is suspected with the head");
-    }
-    Ok(acceptor)
-}
-
-/// Heads are accepted on a thread of their own; if that should die, the heads in service stay.
-fn accept_heads(
-    acceptor: Acceptor,
-    heard: mpsc::Receiver<Input>,
-    status: Arc<Status>,
-) -> Result<thread::JoinHandle<()>> {
-    let work = move || {
-        if let Err(panic) = guarded("accept", || acceptor.run(&heard)) {
-            let text = format!("no more heads are accepted until the next start: {panic}");
-            tracing::error!("{text}");
-            status.warn("heads", Some(text));
-        }
-    };
-    thread::Builder::new().name("arcticd-heads".into()).spawn(work).context("the heads' thread can't be started")
-}
-
 fn greet(config: &Config, trap: &str, classifier: &Classifier) {
     let judge = classifier.proven();
     tracing::info!(
@@ -412,53 +315,4 @@ async fn first_word(status: &Status) {
         }
     };
     let _ = tokio::time::timeout(FIRST_WORD, word).await;
-}
-
-fn settings(config: &Config) -> frames::Settings {
-    let capture = &config.capture;
-    frames::Settings {
-        directory: capture.directory.clone(),
-        poll: capture.mode == WatchMode::Poll,
-        settle: Duration::from_millis(capture.settle_ms),
-        reconcile: Duration::from_secs(capture.reconcile_s),
-        fresh: Duration::from_secs(capture.fresh_s),
-    }
-}
-
-/// Logs what the watch has to say, keeps its troubles in the heartbeat while they last, and rings the bell after each scan.
-fn reporter(status: Arc<Status>, scanned: watch::Sender<()>, bell: Bell) -> impl Fn(frames::Report) + Send + 'static {
-    use frames::Report;
-    move |report| {
-        let text = report.to_string();
-        if let Report::ScanDone { .. } = report {
-            scanned.send_replace(());
-            bell.ring();
-        }
-        match report {
-            Report::RootMissing { .. } => {
-                tracing::error!("{text}");
-                status.capture_free_mib(None);
-                status.warn("capture", Some(text));
-            }
-            Report::RootBack { .. } => {
-                tracing::info!("{text}");
-                status.warn("capture", None);
-            }
-            Report::WatchUnavailable { .. } => {
-                tracing::warn!("{text}");
-                status.warn("watch", Some(text));
-            }
-            Report::WatchRestored => {
-                tracing::info!("{text}");
-                status.warn("watch", None);
-            }
-            Report::UnsupportedFile { .. } | Report::FileError { .. } => {
-                tracing::warn!("{text}");
-                status.count(|counters| counters.failed += 1);
-            }
-            Report::RootReplaced { .. } | Report::EventsLost => tracing::warn!("{text}"),
-            Report::ScanDone { new, .. } if new > 0 => tracing::info!("{text}"),
-            Report::ScanDone { .. } => tracing::debug!("{text}"),
-        }
-    }
 }

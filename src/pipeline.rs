@@ -4,6 +4,8 @@
 //! queues its message; a crash before it means the frame is looked at again, a crash after it that nothing is.
 
 mod alert;
+mod closing;
+mod commit;
 mod file;
 mod upkeep;
 
@@ -13,28 +15,23 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-pub(crate) use file::utc;
 pub use file::{FileRead, read};
+pub(crate) use file::{camera, utc};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use upkeep::{FIRST_PAUSE, Unwritable};
 
 use crate::accept::Observation;
-use crate::classifier::{Classified, Classifier, FileFacts, Look, rfc3339};
+use crate::classifier::{Classifier, FileFacts, Look};
 use crate::config::{self, Alerts, Power};
-use crate::detect::burst;
 use crate::health::{Link, Status};
-use crate::journal::{FrameRow, InWork, Journal, JournalError, KeptFrame, Transaction, priority};
+use crate::journal::{InWork, Journal, JournalError};
 use crate::page::Feed;
 use crate::pictures::Pictures;
 use crate::power::Deferral;
 use crate::regions::Closer;
 use crate::service::{SELF_TEST, Watchdog, fault};
 use crate::watch::{Candidate, Queue};
-use alert::{Alert, Told, numbered};
-
-/// Topic of detections and event summaries.
-const TOPIC: &str = "detection";
 
 /// Everything the worker needs.
 pub struct Pipeline {
@@ -314,201 +311,10 @@ impl Pipeline {
         }
     }
 
-    /// Records a file that is no frame, never to be confused with one where nothing was found.
-    fn failed(
-        &mut self,
-        candidate: &Candidate,
-        file: &FileRead,
-        reason: &str,
-        now: OffsetDateTime,
-    ) -> anyhow::Result<()> {
-        let name = candidate.name.as_str();
-        tracing::warn!(frame = name, "not classified: {reason}");
-        let row = FrameRow {
-            name,
-            camera: camera(name),
-            failed: Some(reason),
-            processed_at: &rfc3339(now),
-            ..FrameRow::default()
-        };
-        self.journal.put_silent(&file.hash, &row, &file.stamp)?;
-        self.status.count(|counters| counters.failed += 1);
-        if let Some(feed) = &self.feed {
-            feed.failed(name, reason, row.processed_at);
-        }
-        Ok(())
-    }
-
-    /// One transaction: the frame is done, and what it has to say is queued.
-    fn done(&mut self, candidate: &Candidate, file: &FileRead, classified: Classified) -> anyhow::Result<()> {
-        let detection = &classified.detection;
-        let verdict = &classified.verdict;
-        let row = FrameRow {
-            name: &candidate.name,
-            camera: detection.camera.as_deref(),
-            captured_at: Some(classified.at),
-            failed: None,
-            verdict: Some((&verdict.label, verdict.confidence)),
-            alert: verdict.alert,
-            head: Some(&detection.model.head),
-            processed_at: &detection.processed_at,
-        };
-        // Only what is to be in the alert itself is made before it is queued.
-        let pixels = classified.pixels.as_ref().filter(|_| verdict.alert);
-        let inline = self.pictures.as_ref().filter(|pictures| pictures.inline).zip(pixels);
-        let inline = inline.and_then(|(pictures, pixels)| pictures.of(pixels, &candidate.name));
-        let allowance = self.pictures.as_ref().map(|pictures| pictures.allowance.as_ref());
-        let (alerts, most) = (&self.alerts, self.keep_features);
-        let backbone = self.classifier.backbone().manifest().sha256.as_str();
-        let kept = classified.features.as_ref().map(|levels| KeptFrame {
-            backbone,
-            levels,
-            alert: verdict.alert,
-            novel: classified.scores.novel,
-            margin: classified.margin(),
-        });
-        if !verdict.alert && kept.is_none() {
-            self.journal.put_silent(&file.hash, &row, &file.stamp)?;
-            self.told(candidate, classified, None, None);
-            return Ok(());
-        }
-        let work = |transaction: &mut Transaction| {
-            transaction.put_frame(&file.hash, &row)?;
-            transaction.note_file(&candidate.name, &file.stamp, &file.hash)?;
-            if let Some(kept) = &kept {
-                transaction.keep_features(&file.hash, kept, most)?;
-            }
-            if !verdict.alert {
-                return Ok(None);
-            }
-            let alert = Alert { classified: &classified, alerts, picture: inline.as_deref(), allowance };
-            let told = alert.queue(transaction)?;
-            transaction.put_in_event(&file.hash, &told.event)?;
-            Ok(Some(told))
-        };
-        // Each sync wears the flash, and takes longer than a small network: only an alert is worth one.
-        let told = if verdict.alert { self.journal.transaction(work) } else { self.journal.lazily(work) }?;
-        self.told(candidate, classified, told, inline);
-        Ok(())
-    }
-
-    /// It is done: counted, logged and shown; `picture` was made already.
-    fn told(&mut self, candidate: &Candidate, classified: Classified, told: Option<Told>, picture: Option<Vec<u8>>) {
-        let Classified { detection, verdict, .. } = &classified;
-        self.status.classified();
-        self.status.count(|counters| {
-            counters.classified += 1;
-            counters.alerts += u64::from(verdict.alert);
-        });
-        if let Some(reason) = classified.closer.as_ref().and_then(|closer| closer.failed.as_deref()) {
-            tracing::warn!(
-                frame = candidate.name,
-                "its parts were not looked at closely, the whole frame was: {reason}"
-            );
-        }
-        if let Some(partial) = &classified.partial {
-            tracing::warn!(frame = candidate.name, "decoded in part: {partial}");
-        }
-        match told {
-            Some(told) => {
-                tracing::info!(
-                    frame = candidate.name,
-                    confidence = %detection.confidence,
-                    event = told.event,
-                    published = told.published,
-                    "{}",
-                    verdict.label
-                );
-                self.active.insert(told.event, Instant::now());
-                self.outbox_filled.notify_one();
-                self.status.queued();
-                if told.published {
-                    self.put_out(&classified, picture);
-                }
-            }
-            None => tracing::debug!(frame = candidate.name, confidence = %detection.confidence, "{}", verdict.label),
-        }
-        if let Some(feed) = &self.feed {
-            feed.frame(classified.detection, classified.pixels.filter(|_| feed.wants_pictures()));
-        }
-    }
-
-    /// Lets the link have the picture of an alert that is queued, once nothing more important waits.
-    fn put_out(&self, classified: &Classified, made: Option<Vec<u8>>) {
-        let Some((pictures, pixels)) = self.pictures.as_ref().zip(classified.pixels.as_ref()) else { return };
-        let Some(pending) = &pictures.pending else { return };
-        if let Some(jpeg) = made.or_else(|| pictures.of(pixels, &classified.detection.frame.name)) {
-            pending.put(&classified.verdict.label, jpeg);
-            self.outbox_filled.notify_one();
-        }
-    }
-
     /// Whether an alert goes out as soon as it is queued.
     fn is_heard_now(&self) -> bool {
         matches!(self.status.link(), Link::Up | Link::Asleep)
     }
-
-    /// How long nothing needs doing unless a frame comes.
-    fn until_next_close(&self) -> Duration {
-        const IDLE: Duration = Duration::from_secs(3600);
-        let gap = Duration::from_secs(self.alerts.gap_s);
-        self.active.values().map(|last| gap.saturating_sub(last.elapsed())).min().unwrap_or(IDLE).min(IDLE)
-    }
-
-    fn close_idle_events(&mut self) {
-        let gap = Duration::from_secs(self.alerts.gap_s);
-        // Frames still waiting may belong to an open event.
-        if self.active.is_empty() || !self.queue.is_empty() || self.unwritable.is_some() {
-            return;
-        }
-        let idle: Vec<String> =
-            self.active.iter().filter(|(_, last)| last.elapsed() >= gap).map(|(id, _)| id.clone()).collect();
-        for id in idle {
-            // Each closing is a commit; a frame that lands meanwhile, or a stop, does not wait for all of them.
-            if self.queue.is_closed() || !self.queue.is_empty() {
-                return;
-            }
-            match self.close_event(&id) {
-                Ok(()) => {
-                    self.active.remove(&id);
-                    self.outbox_filled.notify_one();
-                    self.status.queued();
-                }
-                Err(error) => {
-                    tracing::error!(event = id, "{error:#}; the event stays open and is closed later");
-                    if let Some(error) = error.downcast_ref() {
-                        self.journal_failed(error, FIRST_PAUSE);
-                    }
-                    self.active.insert(id, Instant::now());
-                }
-            }
-        }
-    }
-
-    fn close_event(&mut self, id: &str) -> anyhow::Result<()> {
-        let offline = self.status.link() != Link::Up;
-        let trap = &self.trap;
-        self.journal.transaction(|transaction| {
-            let Some(mut stored) = transaction.event(id)? else { return Ok(()) };
-            stored.event.open = false;
-            transaction.put_event(&stored)?;
-            let now = rfc3339(OffsetDateTime::now_utc());
-            let Some(summary) = burst::summary(&stored, trap, offline, now) else {
-                tracing::warn!(event = id, "its best frame was written by another version; closed without a summary");
-                return Ok(());
-            };
-            let message = summary.id.clone();
-            transaction.queue(&message, priority::SUMMARY, TOPIC, |epoch, seq| numbered(summary, epoch, seq))?;
-            Ok(())
-        })?;
-        tracing::info!(event = id, "event closed");
-        Ok(())
-    }
-}
-
-/// First sub-folder.
-pub(crate) fn camera(name: &str) -> Option<&str> {
-    name.split_once('/').map(|(camera, _)| camera)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod proof;
 mod record;
 mod refit;
 mod report;
+mod resume;
 mod service;
 mod store;
 mod tell;

@@ -7,9 +7,12 @@
 //! * [`load`] reads the file and the environment and reports every mistake at once.
 //! * `locate` remembers where each value was written, `env` lays variables over the file.
 //! * `check` holds values against the schema, `rules` holds keys against each other, `suggest` guesses what was meant.
+//! * `capture`, `alerts`, `regions`, `visible` and `power` are the larger sections, the others stand here.
 //! * [`Broker`], [`Listen`], [`Secret`] and the names on [`Config`] are what the other rooms ask for.
 
+mod alerts;
 mod broker;
+mod capture;
 mod check;
 mod env;
 mod error;
@@ -17,6 +20,7 @@ mod listen;
 mod load;
 mod locate;
 mod names;
+mod power;
 mod regions;
 mod rules;
 mod schema;
@@ -24,22 +28,23 @@ mod secret;
 mod suggest;
 mod visible;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
+pub use alerts::{AlertPolicy, Alerts, LocationPolicy, NovelPolicy, Position};
 pub use broker::{Broker, BrokerError};
+pub use capture::{Capture, Retention, WatchMode};
 pub use check::allows;
 pub use env::environment;
 pub use error::{ConfigError, Place, Problem};
 pub use listen::{Listen, ListenError};
 pub use load::{DEFAULT_PATH, Loaded, Source, from_text, load};
+pub use power::{Power, Uplink, UplinkAlerts};
 pub use regions::{Regions, RegionsMode};
 pub use schema::{schema, schema_text};
+use schemars::JsonSchema;
 pub(crate) use secret::kept_from_all;
 pub use secret::{Secret, SecretError};
+use serde::{Deserialize, Serialize};
 pub(crate) use suggest::nearest;
 pub use visible::{HomeAssistant, Pictures};
 
@@ -82,65 +87,6 @@ pub struct Config {
     pub log: Log,
 }
 
-/// Where frames come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Capture {
-    /// The directory that cameras write into; sub-folders are watched too and the first one names the camera.
-    #[schemars(length(min = 1))]
-    pub directory: PathBuf,
-    /// `auto` uses the kernel's file events and a periodic scan; `poll` only scans, for NFS, SMB and FUSE mounts.
-    pub mode: WatchMode,
-    /// A file whose writer did not close it counts as finished when its size and time stood still this long, in
-    /// milliseconds (200 to 600000).
-    #[schemars(range(min = 200, max = 600_000))]
-    pub settle_ms: u64,
-    /// Seconds between full scans, which find what events missed (1 to 86400).
-    #[schemars(range(min = 1, max = 86_400))]
-    pub reconcile_s: u64,
-    /// A frame found on start-up that is at most this many seconds old is handled as live, not as backlog (0 to 86400).
-    #[schemars(range(min = 0, max = 86_400))]
-    pub fresh_s: u64,
-    /// What becomes of frames that were looked at: `keep` leaves them, `delete` takes them away, `move` takes them to
-    /// `retention_directory`. Never a frame whose alert is not acknowledged, nor a file that could not be looked at.
-    pub retention: Retention,
-    /// Days that a frame stays after it was looked at (1 to 3650). The time that the trap is off counts for at most a day.
-    #[schemars(range(min = 1, max = 3_650))]
-    pub retention_days: u64,
-    /// The same for frames that alerted (1 to 3650).
-    #[schemars(range(min = 1, max = 3_650))]
-    pub retention_alert_days: u64,
-    /// Where `move` takes frames; it must exist, and must not be inside the capture directory.
-    #[schemars(length(min = 1))]
-    pub retention_directory: Option<PathBuf>,
-    /// MiB that are to stay free where frames are written, or a tenth of that file system where this is less (0 to 1048576).
-    /// With less, frames go before their days are over, the oldest first; with `keep` there is only a warning. 0: no bound.
-    #[schemars(range(min = 0, max = 1_048_576))]
-    pub min_free_mib: u64,
-}
-
-/// What becomes of frames that were looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Retention {
-    /// They stay.
-    Keep,
-    /// They go to another directory.
-    Move,
-    /// They are deleted.
-    Delete,
-}
-
-/// How new files are noticed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WatchMode {
-    /// File events as hints, scans as the truth.
-    Auto,
-    /// Scans only.
-    Poll,
-}
-
 /// Where the journal lives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -171,77 +117,6 @@ pub struct Model {
     /// Threads for one frame (1 to 8).
     #[schemars(range(min = 1, max = 8))]
     pub threads: usize,
-}
-
-/// Which detections become alerts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Alerts {
-    /// Labels that alert. Empty: those the head itself marks, else `polar_bear`.
-    #[schemars(extend("items" = { "type": "string", "pattern": "^[a-z0-9_]+$" }))]
-    pub labels: Vec<String>,
-    /// Smallest confidence that alerts, per label (0 to 1); overrides the head's own.
-    #[schemars(extend(
-        "propertyNames" = { "pattern": "^[a-z0-9_]+$" },
-        "additionalProperties" = { "type": "number", "minimum": 0, "maximum": 1 },
-    ))]
-    pub thresholds: BTreeMap<String, f32>,
-    /// `event`: a message when an event opens, when a better frame comes, and when it closes. `every_frame`: each
-    /// alerting frame is a message.
-    pub policy: AlertPolicy,
-    /// `alert`: a frame unlike everything the head was trained on alerts like any other. `mute`: it does not.
-    pub novel: NovelPolicy,
-    /// Frames of one camera and label closer than this many seconds are one event (1 to 86400).
-    #[schemars(range(min = 1, max = 86_400))]
-    pub gap_s: u64,
-    /// Where the trap stands, used when a frame carries no GPS position.
-    pub location: Option<Position>,
-    /// Whether positions are published: poachers read too.
-    pub location_policy: LocationPolicy,
-}
-
-/// When an alerting frame becomes a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertPolicy {
-    /// One event per burst: opened, updated by better frames, closed.
-    Event,
-    /// Each alerting frame.
-    EveryFrame,
-}
-
-/// What becomes of an alert on a frame unlike everything the head was trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum NovelPolicy {
-    /// It is published: a bear in fog looks novel too.
-    Alert,
-    /// It is not.
-    Mute,
-}
-
-/// A position in degrees, WGS 84.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Position {
-    /// Degrees north, -90 to 90.
-    #[schemars(range(min = -90, max = 90))]
-    pub latitude: f64,
-    /// Degrees east, -180 to 180.
-    #[schemars(range(min = -180, max = 180))]
-    pub longitude: f64,
-}
-
-/// How much of a position is published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LocationPolicy {
-    /// As measured.
-    Exact,
-    /// To a tenth of a degree (about 11 km north to south).
-    Rounded,
-    /// Not at all.
-    Omitted,
 }
 
 /// The broker that alerts go to.
@@ -332,57 +207,6 @@ pub struct Heads {
     pub keep_features: u64,
 }
 
-/// What waits while the board's supply is weak, where the board says so, and when the link to the broker is open.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Power {
-    /// The file with the temperature in thousandths of a degree Celsius, for `health`.
-    #[schemars(length(min = 1))]
-    pub thermal_zone: PathBuf,
-    /// The file in which a Raspberry Pi says whether its voltage is low or its processor slowed down, as the hexadecimal
-    /// bits of `vcgencmd get_throttled`. It need not exist.
-    #[schemars(length(min = 1))]
-    pub throttled: PathBuf,
-    /// Most seconds that older frames wait while the voltage is low or the processor is slowed down (0 to 86400).
-    #[schemars(range(min = 0, max = 86_400))]
-    pub defer_s: u64,
-    /// The same for frames that have just arrived; a bear among them is told of that much later (0 to 3600).
-    #[schemars(range(min = 0, max = 3_600))]
-    pub defer_live_s: u64,
-    /// `always`: the link to the broker is kept up. `windows`: it is opened from time to time and closed in between, for a
-    /// modem that costs money or energy.
-    pub uplink: Uplink,
-    /// With `windows`: seconds from the beginning of one to that of the next (1 to 604800).
-    #[schemars(range(min = 1, max = 604_800))]
-    pub uplink_every_s: u64,
-    /// With `windows`: most seconds that one is open, attempts to connect included (1 to 86400). It closes as soon as all is
-    /// sent and heard. While an alert waits, or the pieces of a pushed head come in, it stays open up to four times as long.
-    #[schemars(range(min = 1, max = 86_400))]
-    pub uplink_for_s: u64,
-    /// With `windows`: `at_once` opens the link for an alert, `next_window` lets it wait.
-    pub uplink_alerts: UplinkAlerts,
-}
-
-/// When the link to the broker is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Uplink {
-    /// As long as the daemon runs.
-    Always,
-    /// From time to time.
-    Windows,
-}
-
-/// What an alert does while the link is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum UplinkAlerts {
-    /// Opens it.
-    AtOnce,
-    /// Waits; it is old news then, and says so (`replayed`).
-    NextWindow,
-}
-
 /// The status page, metrics for Prometheus and a few questions for scripts; off unless `listen` is set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -437,23 +261,6 @@ pub enum LogFormat {
     Json,
 }
 
-impl Default for Capture {
-    fn default() -> Self {
-        Self {
-            directory: "./captures".into(),
-            mode: WatchMode::Auto,
-            settle_ms: 1_500,
-            reconcile_s: 30,
-            fresh_s: 120,
-            retention: Retention::Keep,
-            retention_days: 30,
-            retention_alert_days: 365,
-            retention_directory: None,
-            min_free_mib: 500,
-        }
-    }
-}
-
 impl Default for State {
     fn default() -> Self {
         Self { directory: "./arcticd-state".into(), max_mib: 512, hold_s: 3600 }
@@ -463,20 +270,6 @@ impl Default for State {
 impl Default for Model {
     fn default() -> Self {
         Self { backbone: "builtin".into(), head: "builtin".into(), threads: 1 }
-    }
-}
-
-impl Default for Alerts {
-    fn default() -> Self {
-        Self {
-            labels: Vec::new(),
-            thresholds: BTreeMap::new(),
-            policy: AlertPolicy::Event,
-            novel: NovelPolicy::Alert,
-            gap_s: 60,
-            location: None,
-            location_policy: LocationPolicy::Omitted,
-        }
     }
 }
 
@@ -517,21 +310,6 @@ impl Default for Heads {
             trial_alerts: 1,
             max_disagreement: 0.5,
             keep_features: 0,
-        }
-    }
-}
-
-impl Default for Power {
-    fn default() -> Self {
-        Self {
-            thermal_zone: "/sys/class/thermal/thermal_zone0/temp".into(),
-            throttled: "/sys/devices/platform/soc/soc:firmware/get_throttled".into(),
-            defer_s: 600,
-            defer_live_s: 0,
-            uplink: Uplink::Always,
-            uplink_every_s: 3_600,
-            uplink_for_s: 300,
-            uplink_alerts: UplinkAlerts::AtOnce,
         }
     }
 }

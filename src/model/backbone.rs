@@ -1,30 +1,25 @@
-//! The frozen network: loaded, cut at a named node, pooled to a vector of features.
+//! The frozen network: loaded, run on pixels, pooled to a vector of features. `plan` makes of its file what is run.
 
-use std::sync::Arc;
+mod plan;
+
 use std::time::{Duration, Instant};
 
 use kernels::Isa;
+use plan::{Plan, network};
 use tract_linalg::multithread::{Executor, multithread_tract_scope};
 use tract_onnx::prelude::*;
 
 use super::ModelError;
-use super::integer::{self, Fused, Levels, Placement};
+use super::integer::{self, Placement};
 use super::manifest::{BackboneManifest, Layout, Pooling};
-use super::preprocess::{Tables, normalise};
 use crate::frame::Pixels;
-use crate::onnx::{Graph, OnnxError};
 
 /// A backbone ready to run.
 pub struct Backbone {
     manifest: BackboneManifest,
-    plan: Arc<TypedRunnableModel>,
+    plan: Plan,
     executor: Executor,
     engine: Engine,
-    /// Pixels to levels, if the network takes them as they are.
-    tables: Option<Tables>,
-    placements: Vec<Placement>,
-    /// The parts of the plan that run on integer kernels.
-    regions: Vec<Fused>,
 }
 
 /// How a backbone is computed.
@@ -99,13 +94,13 @@ impl Backbone {
 
     fn untested(manifest: BackboneManifest, onnx: &[u8], engine: Engine) -> Result<Self, ModelError> {
         super::source::check_digest(&format!("backbone {}", manifest.id), onnx, &manifest.sha256)?;
-        let Loaded { plan, tables, placements, regions } = load(&manifest, onnx, engine)?;
+        let plan = Plan::of(&manifest, onnx, engine)?;
         let executor = if engine.threads > 1 {
             Executor::multithread_with_name(engine.threads, "arcticd-backbone")
         } else {
             Executor::SingleThread
         };
-        Ok(Self { manifest, plan, executor, engine, tables, placements, regions })
+        Ok(Self { manifest, plan, executor, engine })
     }
 
     /// How it is computed.
@@ -115,7 +110,7 @@ impl Backbone {
 
     /// Where each node of the file went; empty if none is quantized.
     pub fn placements(&self) -> &[Placement] {
-        &self.placements
+        &self.plan.placements
     }
 
     /// What the backbone says of itself.
@@ -172,8 +167,8 @@ impl Backbone {
         let start = Instant::now();
         let tensor = self.prepare(pixels)?;
         let mut times = vec![("pixels".to_owned(), start.elapsed())];
-        let mut state = self.plan.spawn().map_err(|error| self.network(error))?;
-        for region in &self.regions {
+        let mut state = self.plan.runnable.spawn().map_err(|error| self.network(error))?;
+        for region in &self.plan.regions {
             region.note_times(true);
         }
         let result = state.run_plan_with_eval(tvec![tensor.into_tvalue()], |context, op_state, node, inputs| {
@@ -185,7 +180,7 @@ impl Backbone {
             }
             result
         });
-        let inside = self.regions.iter().flat_map(|region| region.note_times(false));
+        let inside = self.plan.regions.iter().flat_map(|region| region.note_times(false));
         let inside: Vec<_> = inside.map(|(kind, time)| (format!("integer {kind}"), time)).collect();
         result.map_err(|error| self.network(error))?;
         times.extend(inside);
@@ -205,12 +200,7 @@ impl Backbone {
 
     /// Pixels of the input's size to its tensor.
     pub(super) fn prepare(&self, pixels: &Pixels) -> Result<Tensor, ModelError> {
-        let input = &self.manifest.input;
-        let tensor = match &self.tables {
-            Some(tables) => Tensor::from_shape(&pixel_shape(&self.manifest), &tables.levels(pixels, input)),
-            None => Tensor::from_shape(&shape(&self.manifest), &normalise(pixels, input)),
-        };
-        tensor.map_err(|error| self.network(error))
+        self.plan.input(&self.manifest, pixels).map_err(|error| self.network(error))
     }
 
     /// Runs the network on a prepared tensor.
@@ -226,8 +216,9 @@ impl Backbone {
 
     /// What the network itself gives.
     fn map(&self, tensor: Tensor) -> Result<TValue, ModelError> {
-        let result = multithread_tract_scope(self.executor.clone(), || self.plan.run(tvec!(tensor.into_tvalue())))
-            .map_err(|error| self.network(error))?;
+        let result =
+            multithread_tract_scope(self.executor.clone(), || self.plan.runnable.run(tvec!(tensor.into_tvalue())))
+                .map_err(|error| self.network(error))?;
         result.into_iter().next().ok_or_else(|| self.shape("the network has no output".into()))
     }
 
@@ -299,125 +290,5 @@ impl Backbone {
 
     fn shape(&self, problem: String) -> ModelError {
         ModelError::Shape { what: format!("backbone {}", self.manifest.id), problem }
-    }
-}
-
-fn network(manifest: &BackboneManifest, error: TractError) -> ModelError {
-    ModelError::Network { what: format!("backbone {}", manifest.id), reason: format!("{error:#}") }
-}
-
-/// The file often says which axis the colours are on; tract's own complaint about it would help nobody.
-fn check_layout(manifest: &BackboneManifest, graph: &Graph) -> Result<(), ModelError> {
-    let declared = graph.inputs().next().and_then(|input| graph.shape(input)).unwrap_or_default();
-    let (right, other) = match (manifest.input.layout, &declared[..]) {
-        (Layout::Nchw, &[_, colours, _, 3]) if colours != 3 => ("nhwc", "nchw"),
-        (Layout::Nhwc, &[_, 3, _, colours]) if colours != 3 => ("nchw", "nhwc"),
-        _ => return Ok(()),
-    };
-    let problem =
-        format!("the file's input is {declared:?}, so input.layout is \"{right}\"; the manifest says \"{other}\"");
-    Err(ModelError::Shape { what: format!("backbone {}", manifest.id), problem })
-}
-
-/// Shape of the input tensor.
-fn shape(manifest: &BackboneManifest) -> [usize; 4] {
-    let (width, height) = (manifest.input.width as usize, manifest.input.height as usize);
-    match manifest.input.layout {
-        Layout::Nchw => [1, 3, height, width],
-        Layout::Nhwc => [1, height, width, 3],
-    }
-}
-
-/// Shape of the input where the network takes pixels as they are.
-fn pixel_shape(manifest: &BackboneManifest) -> [usize; 4] {
-    [1, manifest.input.height as usize, manifest.input.width as usize, 3]
-}
-
-struct Loaded {
-    plan: Arc<TypedRunnableModel>,
-    tables: Option<Tables>,
-    placements: Vec<Placement>,
-    regions: Vec<Fused>,
-}
-
-fn load(manifest: &BackboneManifest, onnx: &[u8], engine: Engine) -> Result<Loaded, ModelError> {
-    let wrong = |error: OnnxError| onnx_error(manifest, error);
-    let mut graph = Graph::parse(onnx).map_err(wrong)?;
-    if let Some(cut) = &manifest.output.cut {
-        graph.cut_at(cut).map_err(wrong)?;
-    }
-    if graph.inputs().count() != 1 {
-        let problem = format!("has {} inputs; a backbone has one, the picture", graph.inputs().count());
-        return Err(ModelError::Shape { what: format!("backbone {}", manifest.id), problem });
-    }
-    check_layout(manifest, &graph)?;
-    if !integer::is_quantized(&graph) {
-        return Ok(Loaded {
-            plan: float_plan(manifest, graph)?,
-            tables: None,
-            placements: Vec::new(),
-            regions: Vec::new(),
-        });
-    }
-    if engine.float {
-        graph = integer::float_twin(graph).map_err(wrong)?;
-        return Ok(Loaded {
-            plan: float_plan(manifest, graph)?,
-            tables: None,
-            placements: Vec::new(),
-            regions: Vec::new(),
-        });
-    }
-    pool_in_network(manifest, &mut graph).map_err(wrong)?;
-    let (plan, pixels, placements, regions) = integer_plan(manifest, graph, engine.isa)?;
-    let tables = pixels.map(|levels| Tables::new(&manifest.input, |value| levels.level_of(value)));
-    Ok(Loaded { plan, tables, placements, regions })
-}
-
-type IntegerPlan = (Arc<TypedRunnableModel>, Option<Levels>, Vec<Placement>, Vec<Fused>);
-
-/// The plan with fused integer operators; if tract can't work with those, without.
-fn integer_plan(manifest: &BackboneManifest, graph: Graph, isa: Isa) -> Result<IntegerPlan, ModelError> {
-    let with = |graph: Graph, leave: Option<&str>| {
-        let lowered =
-            integer::lower(graph, manifest.input.layout, isa, leave).map_err(|error| onnx_error(manifest, error))?;
-        let integer::Lowered { proto, regions, pixels, placements } = lowered;
-        let fact = if pixels.is_some() { u8::fact(pixel_shape(manifest)) } else { f32::fact(shape(manifest)) };
-        let plan = integer::model(&proto, &regions)
-            .and_then(|model| model.with_input_fact(0, fact.into()))
-            .and_then(|model| model.into_optimized())
-            .and_then(|model| model.into_runnable())
-            .map_err(|error| network(manifest, error))?;
-        Ok((plan, pixels, placements, regions.into_values().collect()))
-    };
-    with(graph.clone(), None).or_else(|error| with(graph, Some(&format!("with fused operators: {error}"))))
-}
-
-/// Lets the network average its feature map itself, where that is what the manifest asks for: on levels it is cheaper.
-fn pool_in_network(manifest: &BackboneManifest, graph: &mut Graph) -> Result<(), OnnxError> {
-    let output = &manifest.output;
-    let map = graph.outputs().next().map(str::to_owned);
-    let (Pooling::Average, Layout::Nchw, Some(map)) = (output.pooling, output.layout, map) else { return Ok(()) };
-    let pooled = format!("{map}.pooled");
-    graph.add_node("GlobalAveragePool", &[&map], &pooled, Vec::new())?;
-    graph.set_outputs(&[&pooled])
-}
-
-fn float_plan(manifest: &BackboneManifest, graph: Graph) -> Result<Arc<TypedRunnableModel>, ModelError> {
-    tract_onnx::onnx()
-        // Shapes written by exporters for another batch size would contradict ours.
-        .with_ignore_output_shapes(true)
-        .with_ignore_value_info(true)
-        .model_for_proto_model(&graph.into_proto())
-        .and_then(|model| model.with_input_fact(0, f32::fact(shape(manifest)).into()))
-        .and_then(|model| model.into_optimized())
-        .and_then(|model| model.into_runnable())
-        .map_err(|error| network(manifest, error))
-}
-
-fn onnx_error(manifest: &BackboneManifest, error: OnnxError) -> ModelError {
-    match error {
-        OnnxError::NoSuchName { name, near } => ModelError::NoSuchNode { id: manifest.id.clone(), cut: name, near },
-        other => ModelError::Network { what: format!("backbone {}", manifest.id), reason: other.to_string() },
     }
 }

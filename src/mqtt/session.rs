@@ -2,23 +2,24 @@
 //! broker and acceptor, and ends in peace when asked to.
 
 mod beside;
+mod ending;
 mod window;
 
 use std::future::pending;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Outgoing, Packet, QoS, StateError};
+pub(super) use ending::{DRAIN, End};
+use ending::{Goal, Phase, STEADY};
+use rumqttc::{AsyncClient, Event, EventLoop, Outgoing, Packet, QoS};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::flight::{Flight, Sent};
-use super::hearing::Cause;
 use super::intake::Intake;
 use super::link::Link;
 use super::lull::Lull;
-use super::reason::explain;
 use crate::accept::Order;
 use crate::health;
 use crate::journal::Message;
@@ -26,12 +27,6 @@ use crate::journal::Message;
 /// Bytes of bodies that are sent ahead of their acknowledgement, and at most one body more: alerts may carry pictures, and the
 /// client holds all of that in memory, what it is writing twice.
 const AHEAD_BYTES: usize = 4 << 20;
-/// How long a clean stop may take to send what is queued, and a window's end to hear of what is under way.
-pub(super) const DRAIN: Duration = Duration::from_secs(5);
-/// How long the last word may then take to be acknowledged.
-const PART: Duration = Duration::from_secs(2);
-/// How long the disconnect may then take to be written.
-const LEAVE: Duration = Duration::from_secs(1);
 /// How long an acknowledgement may wait to be noted together with others.
 const ACK_GATHER: Duration = Duration::from_millis(50);
 /// How long acknowledgements wait that could not be noted: the disk is full, or read-only.
@@ -40,31 +35,6 @@ const NOTE_AGAIN: Duration = Duration::from_secs(10);
 const STALLED: Duration = Duration::from_secs(10);
 /// A broker that answers pings but acknowledges nothing for this long is given up.
 const STUCK: Duration = Duration::from_secs(120);
-/// A connection that lived this long was not a failure.
-const STEADY: Duration = Duration::from_secs(10);
-
-/// How a connection ended.
-pub(super) enum End {
-    /// As asked.
-    Stopped,
-    /// As asked, before there was a connection.
-    Unsaid,
-    /// By itself, to listen to head topics again.
-    Renewed,
-    /// By itself, until the next window; `cut` if not all was said.
-    Asleep { cut: bool },
-    /// The connection broke; `worked` if something was acknowledged, `lasted` if it lived for a while.
-    Lost { error: String, worked: bool, lasted: bool, cause: Cause },
-}
-
-impl End {
-    /// There was no connection.
-    pub(super) fn unconnected(error: &ConnectionError) -> Self {
-        // A broker may send what it kept before anything was asked, even beside its first word.
-        let cause = too_large(error).map_or(Cause::Other { lasted: false }, Cause::TooLarge);
-        Self::Lost { error: explain(error), worked: false, lasted: false, cause }
-    }
-}
 
 /// One living connection.
 pub(super) struct Session<'a> {
@@ -84,27 +54,6 @@ pub(super) struct Session<'a> {
     deaf_until: Option<Instant>,
     goal: Goal,
     lull: Lull,
-}
-
-/// What a clean end is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Goal {
-    Stop,
-    Renew,
-    Sleep { cut: bool },
-}
-
-/// How far a clean end has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Running,
-    /// Sending what is queued, or waiting for what is under way.
-    Draining(Instant),
-    /// The last word is under way.
-    Parting(Instant),
-    /// The disconnect is under way.
-    Leaving(Instant),
-    Over,
 }
 
 impl<'a> Session<'a> {
@@ -187,91 +136,9 @@ impl<'a> Session<'a> {
             };
             match event {
                 Ok(event) => self.handle(&event),
-                Err(error) => {
-                    self.note_acknowledgements();
-                    let cause = match (too_large(&error), &error) {
-                        (Some(bytes), _) => Cause::TooLarge(bytes),
-                        (
-                            None,
-                            ConnectionError::MqttState(StateError::AwaitPingResp | StateError::CollisionTimeout),
-                        ) => self.silence(),
-                        (None, _) => self.other(),
-                    };
-                    if let (Phase::Draining(_), Goal::Stop) = (self.phase, self.goal) {
-                        tracing::warn!(
-                            "the broker left before everything was sent: {error}; it is sent at the next start"
-                        );
-                    }
-                    let parting = matches!(self.phase, Phase::Draining(_) | Phase::Parting(_));
-                    // Nobody was told that it sleeps: subscribers would take it for dead.
-                    let untold = parting && matches!(self.goal, Goal::Sleep { .. });
-                    let running = self.phase == Phase::Running;
-                    return if running || untold { self.lost(explain(&error), cause) } else { self.ended() };
-                }
+                Err(error) => return self.broken(&error),
             }
         }
-    }
-
-    /// Moves a clean stop on.
-    fn advance(&mut self) {
-        match self.phase {
-            Phase::Draining(since) if self.flight.under_way() == 0 || since.elapsed() > DRAIN => {
-                self.note_acknowledgements();
-                let word = match self.goal {
-                    Goal::Sleep { .. } => format!("asleep until {}", self.link.asleep_until()),
-                    Goal::Stop | Goal::Renew => "stopped".to_owned(),
-                };
-                self.send("availability", true, word.into_bytes(), Sent::Farewell);
-                self.phase = Phase::Parting(Instant::now());
-            }
-            Phase::Parting(since) if since.elapsed() > PART => self.leave(),
-            Phase::Leaving(since) if since.elapsed() > LEAVE => self.phase = Phase::Over,
-            _ => {}
-        }
-    }
-
-    /// Disconnects, so that the broker does not publish the last will.
-    fn leave(&mut self) {
-        self.phase = match self.client.try_disconnect() {
-            Ok(()) => Phase::Leaving(Instant::now()),
-            Err(_) => Phase::Over,
-        };
-    }
-
-    /// Ends, so that the next connection listens to head topics again.
-    fn renew(&mut self) {
-        tracing::info!("connecting anew, to listen to the head topics again");
-        self.goal = Goal::Renew;
-        self.leave();
-    }
-
-    fn ended(&self) -> End {
-        match self.goal {
-            Goal::Stop => End::Stopped,
-            Goal::Renew => End::Renewed,
-            Goal::Sleep { cut } => End::Asleep { cut },
-        }
-    }
-
-    fn lost(&self, error: String, cause: Cause) -> End {
-        End::Lost { error, worked: self.acknowledged_any, lasted: self.lasted(), cause }
-    }
-
-    fn lasted(&self) -> bool {
-        self.since.elapsed() > STEADY
-    }
-
-    fn other(&self) -> Cause {
-        Cause::Other { lasted: self.lasted() }
-    }
-
-    /// Whose fault it is that nothing comes any more: a message may hold up everything behind it, if it was so from the
-    /// time on when this connection began to listen; unless a large one of our own is on its way.
-    fn silence(&self) -> Cause {
-        let from_the_beginning = self.heard.duration_since(self.since) < self.link.options.keep_alive();
-        let listening = self.link.intake.is_some() && self.deaf_until.is_none();
-        let ours = self.flight.under_way() > self.flight.in_window();
-        if listening && from_the_beginning && !ours { Cause::Choked } else { self.other() }
     }
 
     fn handle(&mut self, event: &Event) {
@@ -429,15 +296,5 @@ async fn next_order(intake: &mut Option<Intake>) -> Order {
     match intake {
         Some(intake) => intake.order().await,
         None => pending().await,
-    }
-}
-
-/// The size of the packet that broke the connection, if it was one over the limit.
-fn too_large(error: &ConnectionError) -> Option<usize> {
-    match error {
-        ConnectionError::MqttState(StateError::Deserialization(rumqttc::Error::PayloadSizeLimitExceeded(bytes))) => {
-            Some(*bytes)
-        }
-        _ => None,
     }
 }

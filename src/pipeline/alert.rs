@@ -1,12 +1,14 @@
 //! What an alerting frame says, in the transaction that marks it done.
 
-use super::TOPIC;
 use crate::classifier::Classified;
 use crate::config::Alerts;
 use crate::detect::burst;
 use crate::detection::Detection;
 use crate::journal::{JournalError, Transaction, priority};
 use crate::pictures::{Allowance, in_base64};
+
+/// Topic of detections and event summaries.
+pub(super) const TOPIC: &str = "detection";
 
 /// Messages that wait, from which on alerts go without pictures: those of a long outage would fill the disk, for the outbox is
 /// bounded by its messages' number.

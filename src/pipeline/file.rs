@@ -50,3 +50,8 @@ pub(crate) fn utc(time: SystemTime) -> OffsetDateTime {
     };
     OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
+
+/// The camera that wrote a file of this name: its first sub-folder.
+pub(crate) fn camera(name: &str) -> Option<&str> {
+    name.split_once('/').map(|(camera, _)| camera)
+}

@@ -1,13 +1,12 @@
 //! A head from feature rows: layers, temperature, threshold, novelty.
 
-use std::collections::BTreeSet;
-
 use ndarray::Axis;
 
 use super::calibrate::temperature;
 use super::cross_validation::{Split, splits};
 use super::learner::{self, HeldOut, Learnt};
 use super::metrics::softmax;
+use super::notes::{alike, few_folds, overconfident, silent, thin_evidence};
 use super::novelty_choice::{self, Known};
 use super::operating_point::{Scored, choose, missed};
 use super::options::{Goal, Layers};
@@ -293,39 +292,6 @@ fn check(dataset: &Dataset) -> Result<(), FitError> {
     Ok(())
 }
 
-/// Says why there are fewer folds than wanted: which labels have no more photos to hold out.
-fn few_folds(dataset: &Dataset, folds: usize, wanted: usize) -> Option<String> {
-    let (groups, _) = dataset.groups();
-    let mut groups_of = vec![BTreeSet::new(); dataset.labels.len()];
-    for (class, photo) in dataset.class.iter().zip(&dataset.photo) {
-        if let (Some(own), Some(group)) = (groups_of.get_mut(*class), groups.get(*photo)) {
-            own.insert(group);
-        }
-    }
-    let few = dataset.labels.iter().zip(&groups_of).filter(|(_, own)| own.len() <= folds);
-    let few: Vec<&str> = few.map(|(label, _)| label.as_str()).collect();
-    (folds < wanted).then(|| {
-        format!(
-            "Cross-validation in {folds} folds instead of {wanted}: so many photos unlike each other are there of {}; \
-             near-duplicates are held out together.",
-            few.join(", ")
-        )
-    })
-}
-
-/// Says which labels' figures flatter, because near-duplicates had to be held out from each other.
-fn alike(dataset: &Dataset) -> Option<String> {
-    let (_, parted) = dataset.groups();
-    let labels: Vec<&str> = parted.iter().filter_map(|class| dataset.labels.get(*class)).map(String::as_str).collect();
-    (!labels.is_empty()).then(|| {
-        format!(
-            "All photos of {} look alike, as a fixed camera's do: they were held out from their own \
-             near-duplicates, and the figures flatter; test on photos of another place or season.",
-            labels.join(", ")
-        )
-    })
-}
-
 /// Places of the labels that alert.
 fn alerts(dataset: &Dataset, options: &FitOptions) -> Result<Vec<usize>, FitError> {
     let place = |label: &str| dataset.labels.iter().position(|known| known == label);
@@ -357,43 +323,6 @@ fn operating_points(
         choose(&dataset.labels[*class], &scored.collect::<Vec<_>>(), goal)
     };
     alerts.iter().map(point).collect()
-}
-
-/// A head without an alerting label is refused by every trap that does not name one in its configuration.
-fn silent(dataset: &Dataset, points: &[OperatingPoint]) -> Option<String> {
-    let animal = dataset.labels.iter().find(|name| !is_background(name));
-    points.is_empty().then(|| {
-        format!(
-            "No label alerts, so traps refuse this head unless their alerts.labels names one of its labels: train again \
-             with --alert, as --alert {}.",
-            animal.map_or("LABEL", String::as_str)
-        )
-    })
-}
-
-/// Temperature from which on a fit is told to be too sure of itself.
-const HOT: f64 = 3.0;
-
-/// Says when a fit's own probabilities were far from what held-out photos bear out.
-fn overconfident(heat: f64) -> Option<String> {
-    (heat >= HOT).then(|| {
-        format!(
-            "The fit is much too sure of itself, by its temperature of {heat:.1} (1 is right): its logits were divided by \
-             that, and the probabilities hold on the held-out photos, but fewer epochs, more photos or --layers linear make \
-             a better head."
-        )
-    })
-}
-
-/// Says when the photos are too few to prove the goal; `packaged` of them are not the user's.
-fn thin_evidence(point: &OperatingPoint, packaged: u64) -> Option<String> {
-    let others = point.false_alert_rate.of.saturating_sub(packaged);
-    let besides = if packaged > 0 { format!(" besides {packaged} packaged ones") } else { String::new() };
-    let (what, of) = match point.recall.of {
-        of if of < 30 => (format!("only {of} photos of {}", point.label), of),
-        _ => (format!("{others} photos without {}{besides}", point.label), others),
-    };
-    (of < 300).then(|| format!("The threshold rests on {what}: its figures are as wide as their intervals say."))
 }
 
 /// Fold that holds each of `rows` out; beyond the last where none does.

@@ -4,7 +4,7 @@
 //! * [`Folders`] are photos on disk, [`Extractor`] makes a [`Dataset`] of them: features of each photo and of changed
 //!   `views` of it, kept in a [`Cache`], or what traps have `exported` of them; `duplicates` and `split` keep near-duplicates on one side.
 //! * [`fit()`] makes a head of a dataset: `cross_validation` over `linear` or `mlp`, `calibrate`, `operating_point`,
-//!   `novelty`; `network` writes it as ONNX.
+//!   `novelty`; `network` writes it as ONNX, `notes` says what not to rely on.
 //! * [`background`] stands in where there are no photos without an animal.
 //! * [`command`] joins them, `report` tells how it went.
 
@@ -26,6 +26,7 @@ mod metrics;
 #[cfg(feature = "train")]
 mod mlp;
 mod network;
+mod notes;
 mod novelty;
 mod novelty_choice;
 mod operating_point;
