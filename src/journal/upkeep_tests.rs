@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::check::{Verdict, check};
 use super::*;
-use crate::watch::Stamp;
+use crate::watch::{Seen, Stamp};
 use serde_json::json;
 
 const PAGE: usize = 1024;
@@ -289,4 +289,28 @@ fn a_journal_that_is_too_large_forgets_what_it_noted_first_and_no_message() {
     assert_eq!(journal.trim(0).unwrap(), 28);
     assert!(journal.known(&hash(299)).unwrap().is_some());
     assert_eq!(queued(&journal.outbox().unwrap()), owed);
+}
+
+#[test]
+fn the_last_frame_of_a_journal_that_is_too_large_stays_known() {
+    let world = World::new();
+    world.fill(1);
+    let mut journal = world.open();
+    for _ in 0..2 {
+        assert_eq!(journal.trim(0).unwrap(), 0);
+        assert_eq!(journal.known(&hash(0)).unwrap(), Some(Known::Done));
+        assert!(journal.seen_files().unwrap().is_seen("cam/00000.jpg", &Stamp { size: 1, mtime_ns: 2, inode: 3, device: 4 }));
+    }
+}
+
+#[test]
+fn a_number_that_no_frame_can_have_is_not_saved_from_a_damaged_journal() {
+    let world = World::new();
+    world.fill(3);
+    world.open().db.execute("UPDATE frames SET id = ?1 WHERE id = 3", [i64::MAX]).unwrap();
+    distrust(world.directory.path(), "said a test").unwrap();
+    let row = FrameRow { name: "a.jpg", processed_at: "now", ..Default::default() };
+    world.open().transaction(|it| it.put_frame(&hash(9), &row)).unwrap();
+    let known = [0, 1, 2, 9].map(|number| world.open().known(&hash(number)).unwrap().is_some());
+    assert_eq!(known, [true, true, false, true]);
 }
