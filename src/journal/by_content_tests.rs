@@ -189,7 +189,11 @@ fn whatever_is_done_in_whatever_order_what_was_put_and_not_forgotten_is_known_an
                 9 => {
                     settle(&mut noted, &mut waits, &mut files);
                     let gone = journal.trim(0).unwrap() as usize;
-                    assert_eq!(gone, noted.len().div_ceil(10).min(noted.len().saturating_sub(1)), "seed {seed}, {step}");
+                    assert_eq!(
+                        gone,
+                        noted.len().div_ceil(10).min(noted.len().saturating_sub(1)),
+                        "seed {seed}, {step}"
+                    );
                     let gone: Vec<u64> = noted.drain(..gone).collect();
                     files.retain(|_, content| !gone.contains(content));
                     false

@@ -91,6 +91,14 @@ pub enum JournalError {
         /// Ours.
         known: i64,
     },
+    /// Of an older format, and today's needs room that is not there.
+    #[error("journal {}: an older arcticd wrote it, and to rewrite it takes up to {mib} MiB of free space; make room, then it starts by itself", file.display())]
+    NoRoom {
+        /// The journal.
+        file: PathBuf,
+        /// What has to be free.
+        mib: u64,
+    },
     /// Its pages contradict each other.
     #[error("journal {}: the file is damaged ({text})", file.display())]
     Damaged {

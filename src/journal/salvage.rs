@@ -62,7 +62,8 @@ fn tables(format: i64, all_messages: bool) -> [Table; 5] {
 
 /// The format in which a new journal can take over what this one holds; by its tables, since a number may be damaged.
 pub(super) fn format(damaged: &Path) -> i64 {
-    let by_hash = Connection::open_with_flags(damaged, FLAGS).is_ok_and(|old| old.prepare("SELECT hash FROM files").is_ok());
+    let by_hash =
+        Connection::open_with_flags(damaged, FLAGS).is_ok_and(|old| old.prepare("SELECT hash FROM files").is_ok());
     if by_hash { BY_HASH } else { FORMAT }
 }
 

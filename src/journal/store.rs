@@ -1,5 +1,6 @@
 //! The tables, and how a connection is opened: write-ahead log, synced at each commit.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -108,12 +109,24 @@ pub(super) fn create(file: &Path) -> Result<(Connection, String), JournalError> 
         return Err(JournalError::Newer { file: file.to_owned(), found, known: FORMAT });
     }
     if found < FORMAT {
+        has_room(file)?;
         upgrade(&mut db, FORMAT).map_err(wrong)?;
     }
     let epoch: Option<String> =
         db.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).optional().map_err(wrong)?;
     let missing = || JournalError::Damaged { file: file.to_owned(), text: "it has no epoch".into() };
     Ok((db, epoch.ok_or_else(missing)?))
+}
+
+/// Whether there is room for the new rows beside the old ones, in the log, and for sorting them (2 times the file's size was used
+/// for a million frames). Begun without it, an upgrade is undone when the disk is full, and wears the flash again at each start.
+fn has_room(file: &Path) -> Result<(), JournalError> {
+    let needed = fs::metadata(file).map_or(0, |it| it.len()).saturating_mul(3);
+    let free = rustix::fs::statvfs(file).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+    match free {
+        Ok(free) if free < needed => Err(JournalError::NoRoom { file: file.to_owned(), mib: needed.div_ceil(1 << 20) }),
+        _ => Ok(()),
+    }
 }
 
 /// Opens a file that is not there yet, with the tables of this format.

@@ -249,6 +249,23 @@ fn a_damaged_journal_of_an_older_format_is_saved_as_one_of_today() {
 }
 
 #[test]
+fn a_journal_of_an_older_format_is_left_as_it_is_where_there_is_no_room_to_rewrite_it() {
+    let world = World::new();
+    let file = world.directory.path().join("journal.sqlite");
+    Connection::open(&file).unwrap().execute_batch(FORMAT_1).unwrap();
+    let resize = |bytes| std::fs::File::options().write(true).open(&file).unwrap().set_len(bytes).unwrap();
+    let size = std::fs::metadata(&file).unwrap().len();
+    // More than any disk has free, in a hole.
+    resize(4 << 40);
+    for _ in 0..2 {
+        assert!(matches!(Journal::open(world.directory.path(), 100), Err(JournalError::NoRoom { .. })));
+    }
+    resize(size);
+    let journal = world.open(100);
+    assert_eq!((journal.warning(), journal.known(&hash(0)).unwrap()), (None, Some(Known::Done)));
+}
+
+#[test]
 fn an_upgraded_journal_has_the_very_tables_of_a_new_one() {
     let schema = |world: &World| -> Vec<(String, String)> {
         let db = Connection::open(world.directory.path().join("journal.sqlite")).unwrap();

@@ -299,7 +299,12 @@ fn the_last_frame_of_a_journal_that_is_too_large_stays_known() {
     for _ in 0..2 {
         assert_eq!(journal.trim(0).unwrap(), 0);
         assert_eq!(journal.known(&hash(0)).unwrap(), Some(Known::Done));
-        assert!(journal.seen_files().unwrap().is_seen("cam/00000.jpg", &Stamp { size: 1, mtime_ns: 2, inode: 3, device: 4 }));
+        assert!(
+            journal
+                .seen_files()
+                .unwrap()
+                .is_seen("cam/00000.jpg", &Stamp { size: 1, mtime_ns: 2, inode: 3, device: 4 })
+        );
     }
 }
 
