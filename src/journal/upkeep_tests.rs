@@ -76,9 +76,34 @@ fn queued(outbox: &Outbox) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn whatever_page_is_damaged_a_journal_opens_and_each_alert_is_kept_or_looked_at_again() {
-    const FRAMES: u32 = 60;
     let master = World::new();
     let owed = master.fill(FRAMES);
+    master.open().write(true, |_| Ok(())).unwrap();
+    damage_each_page(&master, &owed);
+}
+
+#[test]
+fn whatever_page_is_damaged_of_an_older_format_a_journal_opens_and_each_alert_is_kept_or_looked_at_again() {
+    let (new, master) = (World::new(), World::new());
+    let owed = new.fill(FRAMES);
+    let db = store::empty(&master.file(""), store::BY_HASH).unwrap();
+    db.execute("ATTACH ?1 AS new", [new.file("").to_str().unwrap()]).unwrap();
+    db.execute_batch(
+        "INSERT OR REPLACE INTO meta SELECT * FROM new.meta;
+         INSERT INTO messages SELECT * FROM new.messages;
+         INSERT INTO frames SELECT hash, name, camera, captured_at, state, reason, label, confidence, alert, head,
+             processed_at, event FROM new.frames;
+         INSERT INTO files SELECT files.name, size, mtime, inode, device, hash, noted
+             FROM new.files AS files JOIN new.frames AS frames ON frames.id = files.frame;",
+    )
+    .unwrap();
+    drop(db);
+    damage_each_page(&master, &owed);
+}
+
+const FRAMES: u32 = 60;
+
+fn damage_each_page(master: &World, owed: &BTreeMap<String, Vec<u8>>) {
     let pages = fs::metadata(master.file("")).unwrap().len() as usize / PAGE;
     let (mut replaced, mut kept, mut lost) = (0, 0, 0);
     for page in 0..pages {
