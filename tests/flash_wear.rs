@@ -171,11 +171,11 @@ impl Trap {
 #[test]
 fn an_idle_daemon_writes_nothing_a_burst_of_frames_little_and_an_alert_a_few_pages() {
     // As it is configured unless somebody says otherwise.
-    let Some(mut trap) = Trap::start(600, true, 0) else { return };
+    let Some(mut trap) = Trap::start(3600, true, 0) else { return };
     let burst = trap.burst(1024);
     let idle = trap.idle();
     trap.stop(0);
-    let Some(mut trap) = Trap::start(600, true, 100_000) else { return };
+    let Some(mut trap) = Trap::start(3600, true, 100_000) else { return };
     let many = trap.two_bursts(1024);
     trap.stop(0);
     let Some(mut trap) = Trap::start(0, true, 100_000) else { return };
@@ -187,7 +187,7 @@ fn an_idle_daemon_writes_nothing_a_burst_of_frames_little_and_an_alert_a_few_pag
     let Some(mut trap) = Trap::start(0, true, 0) else { return };
     let apart = trap.apart(30, 1);
     trap.stop(0);
-    let Some(mut trap) = Trap::start(600, false, 0) else { return };
+    let Some(mut trap) = Trap::start(3600, false, 0) else { return };
     let alerts = trap.burst(256);
     let alert = trap.apart(30, 1);
     trap.stop(286);

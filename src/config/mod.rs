@@ -99,7 +99,8 @@ pub struct State {
     #[schemars(range(min = 16, max = 65_536))]
     pub max_mib: u64,
     /// Seconds that frames which say nothing wait in memory, to be written together, which spares the flash (0 to 3600); 64 at
-    /// most. After a power cut they are looked at again. 0: each is written at once.
+    /// most. After a power cut they are looked at again: where power is cut every half hour, choose some minutes. 0: each is
+    /// written at once.
     #[schemars(range(min = 0, max = 3_600))]
     pub hold_s: u64,
 }

@@ -12,11 +12,13 @@ use crate::frame::ContentHash;
 
 /// So many frames are found in memory (half a megabyte), and those of one transaction.
 pub(super) const MOST: usize = 8192;
+/// Where the index can't be written it is tried again after so many more.
+const LATER: usize = 1024;
 
 /// Frames up to the number that `meta` has under `indexed` are in `known`, by the first four bytes of their hash: a few have those
 /// in common, so what is found is compared whole.
 pub(super) const INDEX: &str = "
-INSERT INTO known SELECT substr(hash, 1, 4), id FROM frames
+INSERT OR IGNORE INTO known SELECT substr(hash, 1, 4), id FROM frames
     WHERE id > (SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key = 'indexed') ORDER BY 1, 2;
 INSERT OR REPLACE INTO meta SELECT 'indexed', max(id) FROM frames HAVING count(*) > 0;
 ";
@@ -25,6 +27,8 @@ INSERT OR REPLACE INTO meta SELECT 'indexed', max(id) FROM frames HAVING count(*
 #[derive(Debug, Default)]
 pub(super) struct ByContent {
     latest: HashMap<ContentHash, i64>,
+    // So many more than usual are awaited, since there was no room for the index.
+    more: usize,
 }
 
 impl ByContent {
@@ -35,7 +39,7 @@ impl ByContent {
              WHERE id > (SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key = 'indexed')",
         )?;
         let latest = rows.query_map([], |row| Ok((row.get::<_, [u8; 32]>(0)?.into(), row.get(1)?)))?;
-        Ok(Self { latest: latest.collect::<rusqlite::Result<_>>()? })
+        Ok(Self { latest: latest.collect::<rusqlite::Result<_>>()?, more: 0 })
     }
 
     /// The number of the frame with this content.
@@ -53,12 +57,17 @@ impl ByContent {
 
     /// Whether it is time for [`INDEX`].
     pub fn is_full(&self) -> bool {
-        self.latest.len() >= MOST
+        self.latest.len() >= MOST + self.more
     }
 
     /// [`INDEX`] has run, and is on disk.
     pub fn indexed(&mut self) {
-        self.latest.clear();
+        *self = Self::default();
+    }
+
+    /// [`INDEX`] could not be written.
+    pub fn put_off(&mut self) {
+        self.more = (self.latest.len() + LATER).saturating_sub(MOST);
     }
 
     /// These are on disk now.

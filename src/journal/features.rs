@@ -87,7 +87,7 @@ impl Transaction<'_> {
             self.inner
                 .prepare_cached(
                     "INSERT INTO features (hash, backbone, low, step, levels, alert, novel, margin, frame)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (hash) DO NOTHING",
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (hash) DO UPDATE SET frame = excluded.frame",
                 )?
                 .execute(params![
                     frame.as_bytes(),
@@ -339,6 +339,18 @@ mod tests {
         assert_eq!((0..7).filter(|number| world.has(*number)).collect::<Vec<_>>(), [4, 5]);
         world.store.trim(0).unwrap();
         assert_eq!(world.store.count().unwrap(), Kept::default());
+    }
+
+    #[test]
+    fn a_frame_that_was_forgotten_and_looked_at_again_has_its_camera_again() {
+        let mut world = World::new();
+        (1..3).for_each(|number| world.see(number, 9));
+        world.store.label([(&frame(1), "fox")]).unwrap();
+        assert_eq!(world.journal.trim(0).unwrap(), 1);
+        let camera = |world: &World| world.store.labelled("net", 9).unwrap()[0].camera.clone();
+        assert_eq!(camera(&world), None);
+        world.see(1, 9);
+        assert_eq!(camera(&world).as_deref(), Some("a"));
     }
 
     #[test]

@@ -18,14 +18,14 @@ impl Journal {
         self.write(true, |transaction| {
             let run = || -> rusqlite::Result<u64> {
                 let db = &transaction.inner;
+                // Never all: the next one would have a number again that others know.
                 let last: Option<i64> = db.query_row(
-                    "SELECT max(id) FROM (SELECT id FROM frames ORDER BY id LIMIT (SELECT (count(*) + 9) / 10 FROM frames))",
+                    "SELECT max(id) FROM (SELECT id FROM frames ORDER BY id LIMIT (SELECT (count(*) + 9) / 10 FROM frames))
+                     WHERE id < (SELECT max(id) FROM frames)",
                     [],
                     |row| row.get(0),
                 )?;
-                // Never all: the next one would have a number again that others know.
-                let frames =
-                    db.execute("DELETE FROM frames WHERE id <= ?1 AND id < (SELECT max(id) FROM frames)", [last])?;
+                let frames = db.execute("DELETE FROM frames WHERE id <= ?1", [last])?;
                 // A file whose frame is forgotten has to be read again.
                 for table in ["files", "known"] {
                     db.execute(&format!("DELETE FROM {table} WHERE frame <= ?1"), [last])?;

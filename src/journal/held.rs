@@ -3,8 +3,8 @@
 //!
 //! Nobody was told of them, so a power cut costs only that they are looked at again. They are written with the next transaction
 //! of the pipeline, whatever that is for; when there are many; when the first of them has waited long enough; and at the end.
-//! Long enough is less where more frames wait to be looked at: a trap whose power is cut before that time is over, again and
-//! again, and that looks at few frames in it, would look at the same ones for ever and never get to those behind them.
+//! Long enough is less for the first that a process looks at, and where more frames wait to be looked at: a trap whose power is
+//! cut before that time is over, again and again, would look at the same ones for ever, and never get to those behind them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use crate::watch::Stamp;
 
 /// So many wait at most: after a death it is not long until they are looked at again.
 const MOST: usize = 64;
-/// So long they wait at most while there is more to look at.
+/// So long they wait at most while there is more to look at, and those that a process looks at first.
 const BUSY: Duration = Duration::from_secs(30);
 
 /// What waits, and since when.
@@ -25,6 +25,8 @@ pub(super) struct Held {
     entries: Vec<Entry>,
     since: Option<Instant>,
     longest: Duration,
+    // Some that waited were written.
+    begun: bool,
     names: HeldNames,
 }
 
@@ -83,6 +85,7 @@ impl Held {
 
     /// They are on disk.
     pub fn written(&mut self) {
+        self.begun |= !self.entries.is_empty();
         self.entries.clear();
         self.since = None;
         // Last: who does not find a name here finds it on disk.
@@ -148,7 +151,8 @@ impl Journal {
     /// When what waits is to be written by [`Journal::settle`], given whether more frames wait to be looked at; none: nothing
     /// waits.
     pub fn settle_in(&self, busy: bool) -> Option<Duration> {
-        let longest = if busy { self.held.longest.min(BUSY) } else { self.held.longest };
+        let soon = busy || !self.held.begun;
+        let longest = if soon { self.held.longest.min(BUSY) } else { self.held.longest };
         self.held.since.map(|since| longest.saturating_sub(since.elapsed()))
     }
 

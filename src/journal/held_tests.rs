@@ -90,8 +90,23 @@ fn what_waits_is_written_sooner_while_more_frames_wait_to_be_looked_at() {
     let mut journal = journal(directory.path());
     assert_eq!(journal.settle_in(true), None);
     put(&mut journal, 1);
+    journal.settle().unwrap();
+    put(&mut journal, 2);
     assert!(journal.settle_in(true).unwrap() <= BUSY);
     assert!(journal.settle_in(false).unwrap() > BUSY);
     journal.hold_for(Duration::from_secs(1));
     assert!(journal.settle_in(true).unwrap() <= Duration::from_secs(1));
+}
+
+#[test]
+fn what_a_start_finds_is_written_soon_so_that_a_trap_whose_power_is_cut_often_does_not_look_at_it_for_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = journal(directory.path());
+    // Nothing of this waited.
+    journal.settle().unwrap();
+    put(&mut journal, 1);
+    assert!(journal.settle_in(false).unwrap() <= BUSY);
+    journal.settle().unwrap();
+    put(&mut journal, 2);
+    assert!(journal.settle_in(false).unwrap() > BUSY);
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode};
 
 use super::check::{Verdict, check};
-use super::salvage::{Saved, salvage};
+use super::salvage::{self, Saved, salvage};
 use super::{JournalError, store};
 
 /// How long a start waits for the check: at 20 MB/s from a card, 200 MB.
@@ -67,8 +67,14 @@ pub(super) fn distrust(file: &Path, reason: &str) -> io::Result<()> {
 fn sound(file: &Path) -> Result<(Connection, String), JournalError> {
     let damaged = |text| JournalError::Damaged { file: file.to_owned(), text };
     let nonsense = |error: JournalError| match &error {
-        // Tables that are not as they were made: what describes them was damaged.
-        JournalError::Database { source, .. } if source.sqlite_error_code() == Some(ErrorCode::Unknown) => {
+        // Tables that are not as they were made: what describes them was damaged. Or rows that an older format's tables would
+        // not have taken either.
+        JournalError::Database { source, .. }
+            if matches!(
+                source.sqlite_error_code(),
+                Some(ErrorCode::Unknown | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)
+            ) =>
+        {
             damaged(source.to_string())
         }
         _ => error,
@@ -90,12 +96,13 @@ fn build(file: &Path, new: &Path, saving: bool) -> Result<Option<Saved>, Journal
     for suffix in ["", "-wal", "-shm"] {
         gone(&beside(new, suffix)).map_err(wrong)?;
     }
-    let (mut db, _) = store::create(new)?;
+    let mut db = store::empty(new, if saving { salvage::format(file) } else { store::FORMAT })?;
     let database = |source| JournalError::Database { file: new.to_owned(), source };
     let saved = match saving {
         true => Some(salvage(file, &mut db, Instant::now() + SALVAGE).map_err(database)?),
         false => None,
     };
+    store::upgrade(&mut db, store::FORMAT).map_err(database)?;
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(database)?;
     db.close().map_err(|(_, source)| database(source))?;
     File::open(new).and_then(|file| file.sync_all()).map_err(wrong)?;

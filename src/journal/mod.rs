@@ -91,6 +91,14 @@ pub enum JournalError {
         /// Ours.
         known: i64,
     },
+    /// Of an older format, and today's needs room that is not there.
+    #[error("journal {}: an older arcticd wrote it, and to rewrite it takes up to {mib} MiB of free space; make room, then it starts by itself", file.display())]
+    NoRoom {
+        /// The journal.
+        file: PathBuf,
+        /// What has to be free.
+        mib: u64,
+    },
     /// Its pages contradict each other.
     #[error("journal {}: the file is damaged ({text})", file.display())]
     Damaged {
@@ -325,7 +333,23 @@ impl Journal {
         &mut self,
         work: impl FnOnce(&mut Transaction) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
-        self.write(self.by_content.is_full(), work)
+        if self.by_content.is_full() {
+            self.index()?;
+        }
+        self.write(false, work)
+    }
+
+    /// By itself: it takes megabytes, and what somebody is to be told finds room on a disk that has no more than a little.
+    fn index(&mut self) -> Result<(), JournalError> {
+        match self.write(true, |_| Ok(())) {
+            Err(error) if error.is_damage() => Err(error),
+            Err(error) => {
+                tracing::debug!("{error}; frames are put into the index later");
+                self.by_content.put_off();
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// A transaction; with `index` what is new in it, and before it, goes into the index of frames.

@@ -8,8 +8,11 @@ use std::time::Instant;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params_from_iter};
 
-use super::by_content::INDEX;
 use super::check::is_body;
+use super::store::{BY_HASH, FORMAT};
+
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+const FRAMES: &str = "frames";
 
 /// What was brought over.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,54 +28,54 @@ pub(super) struct Saved {
 /// A table that is copied row by row: its name, columns, order, and what a row must fulfil.
 struct Table {
     name: &'static str,
-    columns: &'static str,
+    columns: String,
     key: &'static str,
-    only: &'static str,
+    only: String,
 }
 
-const EVENTS: Table = Table {
-    name: "events",
-    columns: "id, camera, label, first_at, last_at, frames, best_confidence, best, last_hash, replayed, open",
-    key: "id",
-    only: "true",
-};
-const HEADS: Table = Table {
-    name: "heads",
-    columns: "id, at, step, manifest, name, version, sequence, key, origin, reason",
-    key: "id",
-    only: "true",
-};
-const FEATURES: Table = Table {
-    name: "features",
-    columns: "id, hash, backbone, low, step, levels, alert, novel, margin, truth, frame",
-    key: "id",
-    only: "length(?2) = 32",
-};
-const FRAMES: Table = Table {
-    name: "frames",
-    columns: "id, hash, name, camera, captured_at, state, reason, label, confidence, alert, head, processed_at",
-    key: "id",
-    only: "length(?2) = 32",
-};
-// Where a message may be missing, frames that alerted are looked at again.
-const SILENT_FRAMES: Table = Table { only: "length(?2) = 32 AND ?10 = 0", ..FRAMES };
-// A file whose frame did not come over has to be read again.
-const FILES: Table = Table {
-    name: "files",
-    columns: "name, size, mtime, inode, device, frame",
-    key: "name",
-    only: "EXISTS (SELECT 1 FROM frames WHERE id = ?6)",
-};
+/// What is copied, in this order. Where a message may be missing, frames that alerted are not: they are looked at again.
+fn tables(format: i64, all_messages: bool) -> [Table; 5] {
+    let (key, id, frame, named, numbered) = match format {
+        BY_HASH => ("hash", "", "", "hash", "true"),
+        // Numbers go on from the last, and there is none behind the largest.
+        _ => ("id", ", id", ", frame", "frame", "?12 BETWEEN 1 AND 1 << 48"),
+    };
+    let untold = if all_messages { "true" } else { "?9 = 0" };
+    let table = |name, columns, key, only| Table { name, columns, key, only };
+    let whole = "true".to_owned();
+    let events = "id, camera, label, first_at, last_at, frames, best_confidence, best, last_hash, replayed, open";
+    let heads = "id, at, step, manifest, name, version, sequence, key, origin, reason";
+    let features = format!("id, hash, backbone, low, step, levels, alert, novel, margin, truth{frame}");
+    let frames =
+        format!("hash, name, camera, captured_at, state, reason, label, confidence, alert, head, processed_at{id}");
+    let files = format!("name, size, mtime, inode, device, {named}");
+    // A file whose frame did not come over has to be read again.
+    let known = format!("EXISTS (SELECT 1 FROM frames WHERE {key} = ?6)");
+    [
+        table("events", events.into(), "id", whole.clone()),
+        table("heads", heads.into(), "id", whole),
+        table("features", features, "id", "length(?2) = 32".into()),
+        table(FRAMES, frames, key, format!("length(?1) = 32 AND {untold} AND {numbered}")),
+        table("files", files, "name", known),
+    ]
+}
 
-/// Copies from the journal `damaged` into `db`, which is new, until there is nothing more or that time has come.
+/// The format in which a new journal can take over what this one holds; by its tables, since a number may be damaged.
+pub(super) fn format(damaged: &Path) -> i64 {
+    let by_hash =
+        Connection::open_with_flags(damaged, FLAGS).is_ok_and(|old| old.prepare("SELECT hash FROM files").is_ok());
+    if by_hash { BY_HASH } else { FORMAT }
+}
+
+/// Copies from the journal `damaged` into `db`, which is new and has its [`format`], until there is nothing more or that time
+/// has come. What is known by its content is not in the index then.
 ///
 /// Messages get numbers below 1: the numbers that their bodies name count in the old journal's epoch.
 ///
 /// # Errors
 /// The new journal can't be written. What can't be read is no error.
 pub(super) fn salvage(damaged: &Path, db: &mut Connection, until: Instant) -> rusqlite::Result<Saved> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let Ok(old) = Connection::open_with_flags(damaged, flags) else { return Ok(Saved::default()) };
+    let Ok(old) = Connection::open_with_flags(damaged, FLAGS) else { return Ok(Saved::default()) };
     let (numbers, mut all_messages) = queued(&old, until)?;
     let transaction = db.transaction()?;
     let mut messages = 0;
@@ -92,17 +95,16 @@ pub(super) fn salvage(damaged: &Path, db: &mut Connection, until: Instant) -> ru
         all_messages &= taken == 1;
     }
     transaction.commit()?;
-    let known = if all_messages { FRAMES } else { SILENT_FRAMES };
+    let format = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let mut frames = 0;
-    for table in [EVENTS, HEADS, FEATURES, known, FILES] {
+    for table in tables(format, all_messages) {
         let transaction = db.transaction()?;
         let copied = copy(&old, &transaction, &table, until)?;
         transaction.commit()?;
-        if table.name == FRAMES.name {
+        if table.name == FRAMES {
             frames = copied;
         }
     }
-    db.execute_batch(INDEX)?;
     Ok(Saved { messages, frames, all_messages })
 }
 

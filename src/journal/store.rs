@@ -1,5 +1,6 @@
 //! The tables, and how a connection is opened: write-ahead log, synced at each commit.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,7 +9,10 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use super::JournalError;
 
 /// Format of the tables, kept in `user_version`.
-const FORMAT: i64 = STEPS.len() as i64;
+pub(super) const FORMAT: i64 = STEPS.len() as i64;
+
+/// The last one in which a frame has no number, and others name it by its hash.
+pub(super) const BY_HASH: i64 = 3;
 
 /// A format beyond this is a damaged number, not a later version's.
 const MOST_FORMATS: i64 = 1000;
@@ -65,7 +69,8 @@ ALTER TABLE files ADD COLUMN noted INTEGER;
 ALTER TABLE frames ADD COLUMN event TEXT;
 ";
 
-// A frame has a number, by which the others name it; `by_content.rs` says how it is found by its hash.
+// A frame has a number, by which the others name it; `by_content.rs` says how it is found by its hash. What is done with goes
+// before the next is made, which takes its room.
 const APPENDED: &str = "
 CREATE TABLE numbered (
     id INTEGER PRIMARY KEY, hash BLOB NOT NULL, name TEXT NOT NULL, camera TEXT, captured_at INTEGER,
@@ -75,17 +80,17 @@ CREATE TABLE numbered (
 INSERT INTO numbered (hash, name, camera, captured_at, state, reason, label, confidence, alert, head, processed_at, event)
     SELECT hash, name, camera, captured_at, state, reason, label, confidence, alert, head, processed_at, event
     FROM frames ORDER BY processed_at;
+CREATE UNIQUE INDEX numbered_by_hash ON numbered (hash);
+ALTER TABLE features ADD COLUMN frame INTEGER;
+UPDATE features SET frame = (SELECT id FROM numbered WHERE numbered.hash = features.hash);
+DROP TABLE frames;
 CREATE TABLE named (
     name TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime INTEGER NOT NULL, inode INTEGER NOT NULL,
     device INTEGER NOT NULL, frame INTEGER NOT NULL, noted INTEGER
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX numbered_by_hash ON numbered (hash);
 INSERT INTO named SELECT files.name, size, mtime, inode, device, numbered.id, noted FROM files JOIN numbered USING (hash)
     ORDER BY files.name;
-ALTER TABLE features ADD COLUMN frame INTEGER;
-UPDATE features SET frame = (SELECT id FROM numbered WHERE numbered.hash = features.hash);
 DROP INDEX numbered_by_hash;
-DROP TABLE frames;
 DROP TABLE files;
 ALTER TABLE numbered RENAME TO frames;
 ALTER TABLE named RENAME TO files;
@@ -104,21 +109,45 @@ pub(super) fn create(file: &Path) -> Result<(Connection, String), JournalError> 
         return Err(JournalError::Newer { file: file.to_owned(), found, known: FORMAT });
     }
     if found < FORMAT {
-        let make = |db: &mut Connection| -> rusqlite::Result<()> {
-            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
-                transaction.execute_batch(step)?;
-            }
-            transaction.execute_batch(super::by_content::INDEX)?;
-            transaction.pragma_update(None, "user_version", FORMAT)?;
-            transaction.commit()
-        };
-        make(&mut db).map_err(wrong)?;
+        has_room(file)?;
+        upgrade(&mut db, FORMAT).map_err(wrong)?;
     }
     let epoch: Option<String> =
         db.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).optional().map_err(wrong)?;
     let missing = || JournalError::Damaged { file: file.to_owned(), text: "it has no epoch".into() };
     Ok((db, epoch.ok_or_else(missing)?))
+}
+
+/// Whether there is room for the new rows beside the old ones, in the log, and for sorting them (2 times the file's size was used
+/// for a million frames). Begun without it, an upgrade is undone when the disk is full, and wears the flash again at each start.
+fn has_room(file: &Path) -> Result<(), JournalError> {
+    let needed = fs::metadata(file).map_or(0, |it| it.len()).saturating_mul(3);
+    let free = rustix::fs::statvfs(file).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+    match free {
+        Ok(free) if free < needed => Err(JournalError::NoRoom { file: file.to_owned(), mib: needed.div_ceil(1 << 20) }),
+        _ => Ok(()),
+    }
+}
+
+/// Opens a file that is not there yet, with the tables of this format.
+pub(super) fn empty(file: &Path, format: i64) -> Result<Connection, JournalError> {
+    let mut db = open(file)?;
+    upgrade(&mut db, format).map_err(|source| JournalError::Database { file: file.to_owned(), source })?;
+    Ok(db)
+}
+
+/// Makes the tables those of this format, all or none, and brings all frames into their index.
+pub(super) fn upgrade(db: &mut Connection, format: i64) -> rusqlite::Result<()> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    for (step, _) in STEPS.iter().zip(1..=format).skip(usize::try_from(found).unwrap_or(0)) {
+        transaction.execute_batch(step)?;
+    }
+    if format > BY_HASH {
+        transaction.execute_batch(super::by_content::INDEX)?;
+    }
+    transaction.pragma_update(None, "user_version", format)?;
+    transaction.commit()
 }
 
 /// A further connection to an existing journal.
@@ -133,6 +162,8 @@ pub(super) fn open(file: &Path) -> Result<Connection, JournalError> {
         db.pragma_update(None, "journal_mode", "WAL")?;
         // The log goes into the file when it has 4 MiB, so that pages changed again meanwhile are written once.
         db.pragma_update(None, "wal_autocheckpoint", 4000)?;
+        // What a new format, or a journal that is too large, makes of it is not kept.
+        db.pragma_update(None, "journal_size_limit", 8 << 20)?;
         db.pragma_update(None, "synchronous", "FULL")?;
         db.pragma_update(None, "cache_size", -1024)?;
         Ok(db)

@@ -223,13 +223,46 @@ fn a_journal_of_the_first_format_keeps_what_it_holds_and_learns_of_heads() {
 }
 
 #[test]
-fn of_a_damaged_journal_of_an_older_format_the_messages_are_saved() {
+fn a_damaged_journal_of_an_older_format_is_saved_as_one_of_today() {
+    // The second kind of damage is found where its frames get numbers.
+    for damage in ["", "PRAGMA ignore_check_constraints = ON; UPDATE frames SET state = 'eone' WHERE name = 'a.jpg'"] {
+        let world = World::new();
+        let db = Connection::open(world.directory.path().join("journal.sqlite")).unwrap();
+        db.execute_batch(&format!("{FORMAT_1} {damage}")).unwrap();
+        drop(db);
+        if damage.is_empty() {
+            distrust(world.directory.path(), "said a test").unwrap();
+        }
+        let frames = if damage.is_empty() { 2 } else { 1 };
+        let journal = world.open(100);
+        let warning = journal.warning().unwrap();
+        assert!(warning.contains(&format!("1 messages and {frames} known frames")), "{warning}");
+        assert_eq!(journal.outbox().unwrap().next(&|_| false, 100).unwrap()[0].body, b"{}");
+        drop(journal);
+        let journal = world.open(100);
+        assert_eq!(journal.warning(), None);
+        let known = [0, 1].map(|it| journal.known(&hash(it)).unwrap().is_some());
+        assert_eq!(known, [true, damage.is_empty()]);
+        let mut seen = journal.seen_files().unwrap();
+        assert_eq!(["a.jpg", "copy.jpg"].map(|name| seen.is_seen(name, &stamp())), [damage.is_empty(), true]);
+    }
+}
+
+#[test]
+fn a_journal_of_an_older_format_is_left_as_it_is_where_there_is_no_room_to_rewrite_it() {
     let world = World::new();
-    Connection::open(world.directory.path().join("journal.sqlite")).unwrap().execute_batch(FORMAT_1).unwrap();
-    distrust(world.directory.path(), "said a test").unwrap();
+    let file = world.directory.path().join("journal.sqlite");
+    Connection::open(&file).unwrap().execute_batch(FORMAT_1).unwrap();
+    let resize = |bytes| std::fs::File::options().write(true).open(&file).unwrap().set_len(bytes).unwrap();
+    let size = std::fs::metadata(&file).unwrap().len();
+    // More than any disk has free, in a hole.
+    resize(4 << 40);
+    for _ in 0..2 {
+        assert!(matches!(Journal::open(world.directory.path(), 100), Err(JournalError::NoRoom { .. })));
+    }
+    resize(size);
     let journal = world.open(100);
-    assert!(journal.warning().unwrap().contains("1 messages and 0 known frames"), "{:?}", journal.warning());
-    assert_eq!(journal.outbox().unwrap().next(&|_| false, 100).unwrap()[0].body, b"{}");
+    assert_eq!((journal.warning(), journal.known(&hash(0)).unwrap()), (None, Some(Known::Done)));
 }
 
 #[test]
@@ -239,10 +272,14 @@ fn an_upgraded_journal_has_the_very_tables_of_a_new_one() {
         let mut query = db.prepare("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL ORDER BY name").unwrap();
         query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
     };
-    let (old, new) = (World::new(), World::new());
-    Connection::open(old.directory.path().join("journal.sqlite")).unwrap().execute_batch(FORMAT_1).unwrap();
-    drop((old.open(100), new.open(100)));
+    let (old, damaged, new) = (World::new(), World::new(), World::new());
+    for world in [&old, &damaged] {
+        Connection::open(world.directory.path().join("journal.sqlite")).unwrap().execute_batch(FORMAT_1).unwrap();
+    }
+    distrust(damaged.directory.path(), "said a test").unwrap();
+    drop((old.open(100), damaged.open(100), new.open(100)));
     assert_eq!(schema(&old), schema(&new));
+    assert_eq!(schema(&damaged), schema(&new));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::check::{Verdict, check};
 use super::*;
-use crate::watch::Stamp;
+use crate::watch::{Seen, Stamp};
 use serde_json::json;
 
 const PAGE: usize = 1024;
@@ -76,9 +76,34 @@ fn queued(outbox: &Outbox) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn whatever_page_is_damaged_a_journal_opens_and_each_alert_is_kept_or_looked_at_again() {
-    const FRAMES: u32 = 60;
     let master = World::new();
     let owed = master.fill(FRAMES);
+    master.open().write(true, |_| Ok(())).unwrap();
+    damage_each_page(&master, &owed);
+}
+
+#[test]
+fn whatever_page_is_damaged_of_an_older_format_a_journal_opens_and_each_alert_is_kept_or_looked_at_again() {
+    let (new, master) = (World::new(), World::new());
+    let owed = new.fill(FRAMES);
+    let db = store::empty(&master.file(""), store::BY_HASH).unwrap();
+    db.execute("ATTACH ?1 AS new", [new.file("").to_str().unwrap()]).unwrap();
+    db.execute_batch(
+        "INSERT OR REPLACE INTO meta SELECT * FROM new.meta;
+         INSERT INTO messages SELECT * FROM new.messages;
+         INSERT INTO frames SELECT hash, name, camera, captured_at, state, reason, label, confidence, alert, head,
+             processed_at, event FROM new.frames;
+         INSERT INTO files SELECT files.name, size, mtime, inode, device, hash, noted
+             FROM new.files AS files JOIN new.frames AS frames ON frames.id = files.frame;",
+    )
+    .unwrap();
+    drop(db);
+    damage_each_page(&master, &owed);
+}
+
+const FRAMES: u32 = 60;
+
+fn damage_each_page(master: &World, owed: &BTreeMap<String, Vec<u8>>) {
     let pages = fs::metadata(master.file("")).unwrap().len() as usize / PAGE;
     let (mut replaced, mut kept, mut lost) = (0, 0, 0);
     for page in 0..pages {
@@ -289,4 +314,33 @@ fn a_journal_that_is_too_large_forgets_what_it_noted_first_and_no_message() {
     assert_eq!(journal.trim(0).unwrap(), 28);
     assert!(journal.known(&hash(299)).unwrap().is_some());
     assert_eq!(queued(&journal.outbox().unwrap()), owed);
+}
+
+#[test]
+fn the_last_frame_of_a_journal_that_is_too_large_stays_known() {
+    let world = World::new();
+    world.fill(1);
+    let mut journal = world.open();
+    for _ in 0..2 {
+        assert_eq!(journal.trim(0).unwrap(), 0);
+        assert_eq!(journal.known(&hash(0)).unwrap(), Some(Known::Done));
+        assert!(
+            journal
+                .seen_files()
+                .unwrap()
+                .is_seen("cam/00000.jpg", &Stamp { size: 1, mtime_ns: 2, inode: 3, device: 4 })
+        );
+    }
+}
+
+#[test]
+fn a_number_that_no_frame_can_have_is_not_saved_from_a_damaged_journal() {
+    let world = World::new();
+    world.fill(3);
+    world.open().db.execute("UPDATE frames SET id = ?1 WHERE id = 3", [i64::MAX]).unwrap();
+    distrust(world.directory.path(), "said a test").unwrap();
+    let row = FrameRow { name: "a.jpg", processed_at: "now", ..Default::default() };
+    world.open().transaction(|it| it.put_frame(&hash(9), &row)).unwrap();
+    let known = [0, 1, 2, 9].map(|number| world.open().known(&hash(number)).unwrap().is_some());
+    assert_eq!(known, [true, true, false, true]);
 }
