@@ -7,7 +7,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{as_from_a_shell, root};
 
@@ -31,6 +31,10 @@ pub fn folder(name: &str) -> PathBuf {
 
 /// `sanitize [TEST...]`: tests of the kernels, and of the library those whose names have one of these words in them.
 pub fn run(words: &[&str]) -> Result<()> {
+    // The tests would take it for theirs, after a long build.
+    if let Some(flag) = words.iter().find(|word| word.starts_with('-')) {
+        bail!("sanitize does not know {flag}; it takes words of the tests' names");
+    }
     let host = host()?;
     for (package, words) in [("kernels", &[][..]), ("arcticd", words)] {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

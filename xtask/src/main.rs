@@ -36,13 +36,14 @@ Usage: cargo xtask <COMMAND>
                        faults of all kinds, power cuts and kills for N minutes (default: 30; less than 10 is of little use), and
                        what was counted, see docs/reliability.md; some faults need root
   nightly [faults] [cuts] [kills] [fuzz] [--seed N]
-                       the same with 10000 kills, 100000 power cuts and a flood of 1000000 files, and ten minutes of each fuzz
+                       takes hours: the same with 10000 kills, 100000 power cuts and a flood of 1000000 files, and ten minutes of each fuzz
                        target; or of these the named ones, for several nights
   corpus               write the corpora that fuzzing begins with, see fuzz/README.md
   fuzz [TARGET...] [--minutes N] [--address]
                        each fuzz target N minutes (default: 10), see fuzz/README.md; fails on a find. With the address
                        sanitizer, if asked
-  sanitize [TEST...]   tests of the kernels and of the library with the address sanitizer: all, or those with a word of these
+  sanitize [TEST...]   tests of the kernels and of the library with the address sanitizer; of the library all, or those with a
+                       word of these in their names; builds everything anew
   supply [--write]     licences, sources, reasons and `unsafe` of all crates as docs/supply.md has them; or write its table
   thinlink [--rate 2kbit] [--loss 0.1] [--labels 2] [--keep-alive SECONDS]
                        a head over a link that is slow and loses packets; needs root, iproute2 and iptables
@@ -65,7 +66,7 @@ fn run() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        [] | ["--help" | "-h" | "help"] => println!("{HELP}"),
+        [] | ["help", ..] | [.., "--help" | "-h"] => println!("{HELP}"),
         // In an example, and not here: linked to this tool, the library would be built a second time, with other features.
         ["schema" | "man" | "completions" | "self-test"] | ["man" | "completions" | "background", _] => {
             cargo(&[&["run", "--quiet", "--locked", "--example", "generate", "--"], &arguments[..]].concat())?;
@@ -84,8 +85,8 @@ fn run() -> Result<()> {
         ["supply", "--write"] => supply::run(true)?,
         ["mutate", ..] => mutate(&arguments[1..])?,
         ["cuts", ..] => cuts(&arguments[1..])?,
-        ["reliability", ..] => reliability::run(&arguments[1..])?,
-        ["nightly", ..] => reliability::run(&[&["--nightly"], &arguments[1..]].concat())?,
+        ["reliability", ..] => reliability::run(false, &arguments[1..])?,
+        ["nightly", ..] => reliability::run(true, &arguments[1..])?,
         ["thinlink", ..] => thin_link::run(&arguments[1..])?,
         ["fleet", ..] => fleet(&arguments[1..])?,
         _ => bail!("no such command: {}\n\n{HELP}", arguments.join(" ")),
@@ -100,17 +101,17 @@ fn ci() -> Result<()> {
 }
 
 fn mutate(arguments: &[&str]) -> Result<()> {
-    let [count, seed] = count_and_seed(arguments, "10000")?;
+    let [count, seed] = count_and_seed(arguments, 10_000)?;
     println!("{count} mutations, seed {seed}");
-    many("head_mutations", &[("ARCTICD_MUTATIONS", count), ("ARCTICD_MUTATION_SEED", seed)])
+    many("head_mutations", &[("ARCTICD_MUTATIONS", &count.to_string()), ("ARCTICD_MUTATION_SEED", &seed.to_string())])
 }
 
 fn cuts(arguments: &[&str]) -> Result<()> {
-    let [count, seed] = count_and_seed(arguments, "100000")?;
+    let [count, seed] = count_and_seed(arguments, 100_000)?;
+    ensure!(count > 1, "--count takes a number from 2 on: half of them are of heads, half of the journal");
     println!("{count} power cuts, from seed {seed}");
-    let count: u64 = count.parse().context("--count takes a number")?;
     for (test, count) in [("power_cuts", count / 2), ("journal_cuts", count.div_ceil(2))] {
-        many(test, &[("ARCTICD_CUTS", &count.to_string()), ("ARCTICD_CUT_SEED", seed)])?;
+        many(test, &[("ARCTICD_CUTS", &count.to_string()), ("ARCTICD_CUT_SEED", &seed.to_string())])?;
     }
     Ok(())
 }
@@ -127,23 +128,35 @@ fn fleet(arguments: &[&str]) -> Result<()> {
     for pair in arguments.chunks(2) {
         let place = SETTINGS.iter().position(|(flag, ..)| Some(flag) == pair.first());
         match (place.and_then(|place| variables.get_mut(place)), pair) {
-            (Some(setting), [_, value]) => setting.1 = value,
+            (Some(setting), [flag, value]) => {
+                number(flag, Some(value))?;
+                setting.1 = value;
+            }
             _ => bail!("not known: {}\n\n{HELP}", pair.join(" ")),
         }
     }
     many("fleet_storm", &variables)
 }
 
-fn count_and_seed<'a>(arguments: &[&'a str], otherwise: &'a str) -> Result<[&'a str; 2]> {
-    let (mut count, mut seed) = (otherwise, "1");
-    for pair in arguments.chunks(2) {
-        match pair {
-            ["--count", number] => count = number,
-            ["--seed", number] => seed = number,
-            other => bail!("not known: {}\n\n{HELP}", other.join(" ")),
+fn count_and_seed(arguments: &[&str], otherwise: u64) -> Result<[u64; 2]> {
+    let (mut count, mut seed) = (otherwise, 1);
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--count" => count = number(word, words.next())?,
+            "--seed" => seed = number(word, words.next())?,
+            other => bail!("not known: {other}; there are --count N and --seed N"),
         }
     }
+    // None made would be none failed.
+    ensure!(count > 0, "--count takes a number above 0");
     Ok([count, seed])
+}
+
+/// The number behind a flag.
+fn number(flag: &str, text: Option<&&str>) -> Result<u64> {
+    let text = text.with_context(|| format!("{flag} takes a number"))?;
+    text.parse().with_context(|| format!("{flag} takes a number, and not `{text}`"))
 }
 
 fn many(test: &str, variables: &[(&str, &str)]) -> Result<()> {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::tally::Tally;
-use crate::{as_from_a_shell, root};
+use crate::{as_from_a_shell, number, root};
 
 /// A kind of fault, and the test that makes it.
 struct Fault {
@@ -92,19 +92,17 @@ const CUTS: u64 = 2_500;
 /// What cuts have of the time that the tests of single faults leave; kills have the rest.
 const CUTS_SHARE: f64 = 0.6;
 
-/// `reliability [--minutes N] [--seed N]`, `--nightly [PART...] [--seed N]`.
-pub fn run(arguments: &[&str]) -> Result<()> {
-    let (mut minutes, mut seed, mut nightly, mut parts) = (30, 1, false, Vec::new());
+/// `reliability [--minutes N] [--seed N]`, `nightly [PART...] [--seed N]`.
+pub fn run(nightly: bool, arguments: &[&str]) -> Result<()> {
+    let (mut minutes, mut seed, mut parts) = (30, 1, Vec::new());
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
-        let mut number =
-            || words.next().and_then(|text| text.parse::<u64>().ok()).context(format!("{word} takes a number"));
         match *word {
-            "--minutes" => minutes = number()?,
-            "--seed" => seed = number()?,
-            "--nightly" => nightly = true,
+            "--minutes" if !nightly => minutes = number(word, words.next())?,
+            "--seed" => seed = number(word, words.next())?,
             part if nightly && PARTS.contains(&part) => parts.push(part),
-            other => bail!("reliability does not know {other}"),
+            other if nightly => bail!("nightly does not know {other}; there are {} and --seed N", PARTS.join(", ")),
+            other => bail!("reliability does not know {other}; there are --minutes N and --seed N"),
         }
     }
     // Before the clock counts.
