@@ -339,19 +339,6 @@ impl Journal {
         self.write(false, work)
     }
 
-    /// By itself: it takes megabytes, and what somebody is to be told finds room on a disk that has no more than a little.
-    fn index(&mut self) -> Result<(), JournalError> {
-        match self.write(true, |_| Ok(())) {
-            Err(error) if error.is_damage() => Err(error),
-            Err(error) => {
-                tracing::debug!("{error}; frames are put into the index later");
-                self.by_content.put_off();
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
-    }
-
     /// A transaction; with `index` what is new in it, and before it, goes into the index of frames.
     fn write<T>(
         &mut self,
