@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::{Journal, JournalError};
 use crate::frame::ContentHash;
 
 /// So many frames are found in memory (half a megabyte), and those of one transaction.
@@ -73,6 +74,22 @@ impl ByContent {
     /// These are on disk now.
     pub fn add(&mut self, frames: HashMap<ContentHash, i64>) {
         self.latest.extend(frames);
+    }
+}
+
+impl Journal {
+    /// By itself: it takes megabytes, and what somebody is to be told finds room on a disk that has no more than a little.
+    pub(super) fn index(&mut self) -> Result<(), JournalError> {
+        match self.write(true, |_| Ok(())) {
+            Err(error) if error.is_damage() => Err(error),
+            Err(error) => {
+                tracing::debug!("{error}; frames are put into the index later");
+                // Not at once: what is tried wears the flash.
+                self.by_content.put_off();
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use super::super::{FrameRow, Journal, Known, Transaction};
+use super::super::{FrameRow, Known, Transaction};
 use super::*;
 use crate::watch::Stamp;
 

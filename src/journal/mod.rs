@@ -7,6 +7,7 @@ mod age;
 mod by_content;
 mod check;
 mod done;
+mod error;
 mod events;
 mod features;
 mod frames;
@@ -34,6 +35,7 @@ use held::Held;
 use rusqlite::{Connection, TransactionBehavior};
 
 pub use done::{DoneFile, DoneFiles, Unfinished};
+pub use error::JournalError;
 pub use events::Events;
 pub use features::{FeatureStore, Kept, KeptFrame, LabelledFrame, Queued, Which};
 pub use frames::SeenFiles;
@@ -56,102 +58,6 @@ pub mod priority {
     pub const FEATURES: u8 = 0;
 }
 
-/// Why the journal failed.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// The directory can't be made, or used.
-    #[error("state directory {}: {source}; create it, with all that is in it this user's own, or change state.directory", directory.display())]
-    Directory {
-        /// The directory.
-        directory: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// SQLite failed.
-    #[error("journal {}: {source}{}", file.display(), advice(source))]
-    Database {
-        /// The journal.
-        file: PathBuf,
-        /// SQLite's error.
-        source: rusqlite::Error,
-    },
-    /// Another process has it.
-    #[error("journal {}: another arcticd is running on it; stop that one or give this trap its own state.directory", file.display())]
-    InUse {
-        /// The journal.
-        file: PathBuf,
-    },
-    /// Written by a later version.
-    #[error("journal {}: it has format {found}, this version writes {known}; install the newer arcticd again", file.display())]
-    Newer {
-        /// The journal.
-        file: PathBuf,
-        /// Its format.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    /// Of an older format, and today's needs room that is not there.
-    #[error("journal {}: an older arcticd wrote it, and to rewrite it takes up to {mib} MiB of free space; make room, then it starts by itself", file.display())]
-    NoRoom {
-        /// The journal.
-        file: PathBuf,
-        /// What has to be free.
-        mib: u64,
-    },
-    /// Its pages contradict each other.
-    #[error("journal {}: the file is damaged ({text})", file.display())]
-    Damaged {
-        /// The journal.
-        file: PathBuf,
-        /// What SQLite found.
-        text: String,
-    },
-    /// A damaged journal can't be replaced.
-    #[error("journal {}: it is damaged, and can't be replaced: {source}; free some space, and make the directory writable", file.display())]
-    Mend {
-        /// The journal.
-        file: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// A message that can't be written as JSON.
-    #[error("a message can't be written: {0}")]
-    Message(#[from] serde_json::Error),
-}
-
-impl JournalError {
-    /// Whether the file itself is no good: trying again will not help, a new journal will.
-    pub fn is_damage(&self) -> bool {
-        match self {
-            Self::Damaged { .. } => true,
-            Self::Database { source, .. } => damaged(source),
-            _ => false,
-        }
-    }
-}
-
-fn damaged(error: &rusqlite::Error) -> bool {
-    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, SystemIoFailure};
-    use rusqlite::ffi::{SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_DATA, SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ};
-    // Other input and output errors are of a disk that is full or read-only, which pass.
-    const UNREADABLE: [i32; 4] =
-        [SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_DATA];
-    match error.sqlite_error() {
-        Some(code) => match code.code {
-            DatabaseCorrupt | NotADatabase => true,
-            SystemIoFailure => UNREADABLE.contains(&code.extended_code),
-            _ => false,
-        },
-        // Values of another kind than this program writes.
-        None => matches!(
-            error,
-            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..)
-        ),
-    }
-}
-
 /// Leaves word in `directory` that its journal was found damaged while it was in use: the next start replaces it, also
 /// where its check would find nothing.
 ///
@@ -163,17 +69,6 @@ pub fn distrust(directory: &Path, reason: &str) -> std::io::Result<()> {
 
 /// The journal's file in its directory.
 const NAME: &str = "journal.sqlite";
-
-fn advice(error: &rusqlite::Error) -> &'static str {
-    match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => "; free some space, the frame stays and is tried again",
-        Some(rusqlite::ErrorCode::ReadOnly) => "; the file system is read-only",
-        Some(rusqlite::ErrorCode::CannotOpen) => "; the directory must be writable for the daemon",
-        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => "; the file is damaged",
-        Some(rusqlite::ErrorCode::SystemIoFailure) => "; is the disk full or failing?",
-        _ => "",
-    }
-}
 
 /// What is known of a frame's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -337,19 +232,6 @@ impl Journal {
             self.index()?;
         }
         self.write(false, work)
-    }
-
-    /// By itself: it takes megabytes, and what somebody is to be told finds room on a disk that has no more than a little.
-    fn index(&mut self) -> Result<(), JournalError> {
-        match self.write(true, |_| Ok(())) {
-            Err(error) if error.is_damage() => Err(error),
-            Err(error) => {
-                tracing::debug!("{error}; frames are put into the index later");
-                self.by_content.put_off();
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
     }
 
     /// A transaction; with `index` what is new in it, and before it, goes into the index of frames.

@@ -5,10 +5,10 @@
 //!
 //! [`Link`] makes one connection after another, `session` is one of them. `flight` pairs what goes out with its
 //! acknowledgements, [`Intake`] takes what comes in to the acceptor, `subscriptions` knows what to listen to, `owed` what
-//! the broker is still to be told for it. `reason` says what to do about a connection that failed. `hearing` keeps one message that breaks connections from silencing the trap.
-//! [`Windows`] says when the link is open where it is not always, `lull` when there is nothing more to say. [`Extras`] are
-//! what goes out beside the outbox when nothing of it waits, and `retained` remembers what of that has to be taken back
-//! some day.
+//! the broker is still to be told for it. `reason` says what to do about a connection that failed. `hearing` keeps one
+//! message that breaks connections from silencing the trap. [`Windows`] says when the link is open where it is not always,
+//! `lull` when there is nothing more to say. [`Extras`] are what goes out beside the outbox when nothing of it waits, and
+//! `retained` remembers what of that has to be taken back some day.
 
 mod backoff;
 mod extras;
