@@ -75,7 +75,7 @@ impl DoneFiles {
                 .query_map(params![device as i64, alert, noted as i64, last, name, limit as i64], done_file)?
                 .collect()
         };
-        query().map_err(|source| self.wrong(source))
+        query().map_err(|reason| self.wrong(reason))
     }
 
     /// Which events are open, or have a message that was not acknowledged.
@@ -91,7 +91,7 @@ impl DoneFiles {
             let found: Vec<Option<String>> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
             Ok(Unfinished { any: !found.is_empty(), events: found.into_iter().flatten().collect() })
         };
-        query().map_err(|source| self.wrong(source))
+        query().map_err(|reason| self.wrong(reason))
     }
 
     /// Whether all that was to be said of an alerting frame, or of its event, has arrived. A message that was dropped has not:
@@ -114,7 +114,7 @@ impl DoneFiles {
                 let id = message_id(trap, &file.hash.to_string(), Kind::Detection);
                 query.query_row([id], |row| row.get(0)).optional()
             })
-            .map_err(|source| self.wrong(source))?;
+            .map_err(|reason| self.wrong(reason))?;
         Ok(state.is_none_or(|state| state == "acked"))
     }
 
@@ -138,11 +138,11 @@ impl DoneFiles {
             self.age.saved(saved);
             Ok(())
         };
-        write().map_err(|source| JournalError::Database { file: self.file.clone(), source })
+        write().map_err(|reason| JournalError::Database { file: self.file.clone(), reason })
     }
 
-    fn wrong(&self, source: rusqlite::Error) -> JournalError {
-        JournalError::Database { file: self.file.clone(), source }
+    fn wrong(&self, reason: rusqlite::Error) -> JournalError {
+        JournalError::Database { file: self.file.clone(), reason }
     }
 }
 

@@ -6,20 +6,20 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The directory can't be made, or used.
-    #[error("state directory {}: {source}; create it, with all that is in it this user's own, or change state.directory", directory.display())]
+    #[error("state directory {}: {reason}; create it, with all that is in it this user's own, or change state.directory", directory.display())]
     Directory {
         /// The directory.
         directory: PathBuf,
         /// The system's error.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// SQLite failed.
-    #[error("journal {}: {source}{}", file.display(), advice(source))]
+    #[error("journal {}: {reason}{}", file.display(), advice(reason))]
     Database {
         /// The journal.
         file: PathBuf,
         /// SQLite's error.
-        source: rusqlite::Error,
+        reason: rusqlite::Error,
     },
     /// Another process has it.
     #[error("journal {}: another arcticd is running on it; stop that one or give this trap its own state.directory", file.display())]
@@ -54,12 +54,12 @@ pub enum JournalError {
         text: String,
     },
     /// A damaged journal can't be replaced.
-    #[error("journal {}: it is damaged, and can't be replaced: {source}; free some space, and make the directory writable", file.display())]
+    #[error("journal {}: it is damaged, and can't be replaced: {reason}; free some space, and make the directory writable", file.display())]
     Mend {
         /// The journal.
         file: PathBuf,
         /// The system's error.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A message that can't be written as JSON.
     #[error("a message can't be written: {0}")]
@@ -71,7 +71,7 @@ impl JournalError {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Damaged { .. } => true,
-            Self::Database { source, .. } => damaged(source),
+            Self::Database { reason, .. } => damaged(reason),
             _ => false,
         }
     }

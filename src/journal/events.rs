@@ -49,7 +49,7 @@ impl Events {
             found.truncate(limit);
             Ok(found)
         };
-        query().map_err(|source| JournalError::Database { file: self.file.clone(), source })
+        query().map_err(|reason| JournalError::Database { file: self.file.clone(), reason })
     }
 }
 

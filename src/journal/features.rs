@@ -102,7 +102,7 @@ impl Transaction<'_> {
                 ])?;
             trim(&self.inner, most)
         };
-        keep().map_err(|source| self.wrong(source))
+        keep().map_err(|reason| self.wrong(reason))
     }
 }
 
@@ -124,7 +124,7 @@ impl FeatureStore {
     /// # Errors
     /// [`JournalError::Database`].
     pub fn trim(&self, most: u64) -> Result<(), JournalError> {
-        trim(&self.db, most).map_err(|source| self.wrong(source))
+        trim(&self.db, most).map_err(|reason| self.wrong(reason))
     }
 
     /// How many frames there are.
@@ -140,7 +140,7 @@ impl FeatureStore {
                 .collect::<rusqlite::Result<_>>()?;
             Ok(Kept { frames: frames(&self.db)?, labelled })
         };
-        count().map_err(|source| self.wrong(source))
+        count().map_err(|reason| self.wrong(reason))
     }
 
     /// Notes what is on frames, all or none; how many of them are here. A later label takes an earlier one's place.
@@ -163,7 +163,7 @@ impl FeatureStore {
             transaction.commit()?;
             Ok(known)
         };
-        write().map_err(|source| JournalError::Database { file: self.file.clone(), source })
+        write().map_err(|reason| JournalError::Database { file: self.file.clone(), reason })
     }
 
     /// Labelled frames of this backbone, the latest first and at most so many of each label.
@@ -190,7 +190,7 @@ impl FeatureStore {
                 })?
                 .collect()
         };
-        query().map_err(|source| self.wrong(source))
+        query().map_err(|reason| self.wrong(reason))
     }
 
     /// Features of a frame by this backbone, and its label.
@@ -205,7 +205,7 @@ impl FeatureStore {
                     .query_row(params![frame.as_bytes(), backbone], |row| Ok((levels(row)?, row.get("truth")?)))
                     .optional()
             })
-            .map_err(|source| self.wrong(source))
+            .map_err(|reason| self.wrong(reason))
     }
 
     /// Frames of this backbone without a label that are worth a look.
@@ -224,7 +224,7 @@ impl FeatureStore {
         let query = || -> rusqlite::Result<Vec<ContentHash>> {
             self.db.prepare_cached(&sql)?.query_map(params![backbone, limit], hash)?.collect()
         };
-        query().map_err(|source| self.wrong(source))
+        query().map_err(|reason| self.wrong(reason))
     }
 
     /// Queues messages behind all others, all or none.
@@ -232,7 +232,7 @@ impl FeatureStore {
     /// # Errors
     /// [`JournalError`].
     pub fn queue<T: Serialize>(&mut self, messages: Vec<Queued<T>>) -> Result<(), JournalError> {
-        let wrong = |source| JournalError::Database { file: self.file.clone(), source };
+        let wrong = |reason| JournalError::Database { file: self.file.clone(), reason };
         let inner = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
         // A full outbox marks the frames of what it drops, wherever they are found.
         let by_content = ByContent::load(&inner).map_err(wrong)?;
@@ -244,8 +244,8 @@ impl FeatureStore {
         transaction.commit().map(drop)
     }
 
-    fn wrong(&self, source: rusqlite::Error) -> JournalError {
-        JournalError::Database { file: self.file.clone(), source }
+    fn wrong(&self, reason: rusqlite::Error) -> JournalError {
+        JournalError::Database { file: self.file.clone(), reason }
     }
 }
 

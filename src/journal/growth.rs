@@ -11,7 +11,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Database`].
     pub fn trim(&mut self, bytes: u64) -> Result<u64, JournalError> {
-        if self.used().map_err(|source| self.wrong(source))? <= bytes {
+        if self.used().map_err(|reason| self.wrong(reason))? <= bytes {
             return Ok(0);
         }
         // With the index: nothing that goes is to be found in memory.
@@ -37,7 +37,7 @@ impl Journal {
                 )?;
                 Ok(frames as u64)
             };
-            run().map_err(|source| transaction.wrong(source))
+            run().map_err(|reason| transaction.wrong(reason))
         })
     }
 

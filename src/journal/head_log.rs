@@ -75,7 +75,7 @@ impl HeadLog {
                 .execute([KEPT])?;
             transaction.commit()
         };
-        write().map_err(|source| JournalError::Database { file: self.file.clone(), source })
+        write().map_err(|reason| JournalError::Database { file: self.file.clone(), reason })
     }
 
     /// At most `limit` entries, the latest first.
@@ -92,7 +92,7 @@ impl HeadLog {
                 .query_map([limit], entry)?
                 .collect()
         };
-        query().map_err(|source| JournalError::Database { file: self.file.clone(), source })
+        query().map_err(|reason| JournalError::Database { file: self.file.clone(), reason })
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn open(file: &Path) -> Result<(Connection, String, Option<String>), 
         },
     };
     tracing::error!("{reason}");
-    let wrong = |source| JournalError::Mend { file: file.to_owned(), source };
+    let wrong = |reason| JournalError::Mend { file: file.to_owned(), reason };
     Mark { tries: tries + 1, reason: reason.clone() }.write(file).map_err(wrong)?;
     let new = beside(file, ".new");
     let saved = match file.exists() || !new.exists() {
@@ -69,19 +69,19 @@ fn sound(file: &Path) -> Result<(Connection, String), JournalError> {
     let nonsense = |error: JournalError| match &error {
         // Tables that are not as they were made: what describes them was damaged. Or rows that an older format's tables would
         // not have taken either.
-        JournalError::Database { source, .. }
+        JournalError::Database { reason, .. }
             if matches!(
-                source.sqlite_error_code(),
+                reason.sqlite_error_code(),
                 Some(ErrorCode::Unknown | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)
             ) =>
         {
-            damaged(source.to_string())
+            damaged(reason.to_string())
         }
         _ => error,
     };
     let begun = Instant::now();
     let (db, epoch) = store::create(file).map_err(nonsense)?;
-    let verdict = check(&db, CHECK).map_err(|source| JournalError::Database { file: file.to_owned(), source });
+    let verdict = check(&db, CHECK).map_err(|reason| JournalError::Database { file: file.to_owned(), reason });
     match verdict.map_err(nonsense)? {
         Verdict::Whole => tracing::debug!("the journal is whole, checked in {} ms", begun.elapsed().as_millis()),
         Verdict::Unfinished => tracing::info!("the journal is too large to be checked to its end in {CHECK:?}"),
@@ -92,19 +92,19 @@ fn sound(file: &Path) -> Result<(Connection, String), JournalError> {
 
 /// Makes the new journal with what can be saved of the old one, complete in one file.
 fn build(file: &Path, new: &Path, saving: bool) -> Result<Option<Saved>, JournalError> {
-    let wrong = |source| JournalError::Mend { file: new.to_owned(), source };
+    let wrong = |reason| JournalError::Mend { file: new.to_owned(), reason };
     for suffix in ["", "-wal", "-shm"] {
         gone(&beside(new, suffix)).map_err(wrong)?;
     }
     let mut db = store::empty(new, if saving { salvage::format(file) } else { store::FORMAT })?;
-    let database = |source| JournalError::Database { file: new.to_owned(), source };
+    let database = |reason| JournalError::Database { file: new.to_owned(), reason };
     let saved = match saving {
         true => Some(salvage(file, &mut db, Instant::now() + SALVAGE).map_err(database)?),
         false => None,
     };
     store::upgrade(&mut db, store::FORMAT).map_err(database)?;
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(database)?;
-    db.close().map_err(|(_, source)| database(source))?;
+    db.close().map_err(|(_, reason)| database(reason))?;
     File::open(new).and_then(|file| file.sync_all()).map_err(wrong)?;
     sync_directory(new).map_err(wrong)?;
     Ok(saved)

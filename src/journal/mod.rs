@@ -100,7 +100,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`], among them [`JournalError::InUse`] while another daemon has it.
     pub fn open(directory: &Path, max_entries: u64) -> Result<Self, JournalError> {
-        let wrong = |source| JournalError::Directory { directory: directory.to_owned(), source };
+        let wrong = |reason| JournalError::Directory { directory: directory.to_owned(), reason };
         if !directory.is_dir() {
             std::fs::create_dir_all(directory).map_err(wrong)?;
             // Or the folder, with all that is promised in it, would not survive a power cut.
@@ -113,11 +113,11 @@ impl Journal {
         match lock.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => return Err(JournalError::InUse { file }),
-            Err(std::fs::TryLockError::Error(source)) => return Err(wrong(source)),
+            Err(std::fs::TryLockError::Error(reason)) => return Err(wrong(reason)),
         }
         let (db, epoch, warning) = mend::open(&file)?;
         let read = || Ok((Arc::new(age::begin(&db)?), ByContent::load(&db)?));
-        let (age, by_content) = read().map_err(|source| JournalError::Database { file: file.clone(), source })?;
+        let (age, by_content) = read().map_err(|reason| JournalError::Database { file: file.clone(), reason })?;
         Ok(Self { db, file, epoch, max_entries, warning, age, held: Held::default(), by_content, _lock: lock })
     }
 
@@ -200,7 +200,7 @@ impl Journal {
                 .query_row([id], |row| row.get(0))
                 .map(Some)
         };
-        let state = state().map_err(|source| self.wrong(source))?;
+        let state = state().map_err(|reason| self.wrong(reason))?;
         Ok(state.map(|state| if state == "done" { Known::Done } else { Known::Failed }))
     }
 
@@ -214,9 +214,9 @@ impl Journal {
         work: impl FnOnce(&mut Transaction) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
         let sync = |db: &Connection, how: &str| db.pragma_update(None, "synchronous", how);
-        sync(&self.db, "NORMAL").map_err(|source| self.wrong(source))?;
+        sync(&self.db, "NORMAL").map_err(|reason| self.wrong(reason))?;
         let result = self.transaction(work);
-        sync(&self.db, "FULL").map_err(|source| self.wrong(source))?;
+        sync(&self.db, "FULL").map_err(|reason| self.wrong(reason))?;
         result
     }
 
@@ -240,7 +240,7 @@ impl Journal {
         index: bool,
         work: impl FnOnce(&mut Transaction) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
-        let wrong = |source| JournalError::Database { file: self.file.clone(), source };
+        let wrong = |reason| JournalError::Database { file: self.file.clone(), reason };
         let inner = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
         let mut transaction =
             Transaction::new(inner, &self.file, &self.epoch, self.max_entries, self.age.now(), &self.by_content);
@@ -267,7 +267,7 @@ impl Journal {
     pub fn settle(&mut self) -> Result<(), JournalError> {
         let age = self.age.clone();
         let saved = self.lazily(|transaction| {
-            age.save(&transaction.inner, age::LEAST).map_err(|source| transaction.wrong(source))
+            age.save(&transaction.inner, age::LEAST).map_err(|reason| transaction.wrong(reason))
         })?;
         self.age.saved(saved);
         Ok(())
@@ -282,7 +282,7 @@ impl Journal {
             let mut statement = self.db.prepare_cached("SELECT id FROM events WHERE open = 1")?;
             statement.query_map([], |row| row.get(0))?.collect()
         };
-        query().map_err(|source| self.wrong(source))
+        query().map_err(|reason| self.wrong(reason))
     }
 
     /// Whether the journal can be written now: writes a page of it, with what it holds already.
@@ -292,12 +292,12 @@ impl Journal {
     pub fn try_writing(&mut self) -> Result<(), JournalError> {
         let same = "UPDATE meta SET value = value WHERE key = 'epoch'";
         self.transaction(|transaction| {
-            transaction.inner.execute(same, []).map_err(|source| transaction.wrong(source))?;
+            transaction.inner.execute(same, []).map_err(|reason| transaction.wrong(reason))?;
             Ok(())
         })
     }
 
-    fn wrong(&self, source: rusqlite::Error) -> JournalError {
-        JournalError::Database { file: self.file.clone(), source }
+    fn wrong(&self, reason: rusqlite::Error) -> JournalError {
+        JournalError::Database { file: self.file.clone(), reason }
     }
 }

@@ -88,7 +88,7 @@ impl Outbox {
             }
             Ok(messages)
         };
-        query().map_err(|source| self.wrong(source))
+        query().map_err(|reason| self.wrong(reason))
     }
 
     /// Whether an alert waits, an old one included.
@@ -99,7 +99,7 @@ impl Outbox {
         self.db
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM messages WHERE state = 'queued' AND priority >= ?1)")
             .and_then(|mut query| query.query_row([priority::REPLAYED], |row| row.get(0)))
-            .map_err(|source| self.wrong(source))
+            .map_err(|reason| self.wrong(reason))
     }
 
     /// Notes acknowledgements; returns once they are on disk. A message that was dropped while it was under way stays in
@@ -120,7 +120,7 @@ impl Outbox {
             }
             transaction.commit()
         };
-        write().map_err(|source| JournalError::Database { file: self.file.clone(), source })
+        write().map_err(|reason| JournalError::Database { file: self.file.clone(), reason })
     }
 
     /// How the queue stands.
@@ -157,11 +157,11 @@ impl Outbox {
                 gaps,
             })
         };
-        query().map_err(|source| self.wrong(source))
+        query().map_err(|reason| self.wrong(reason))
     }
 
-    pub(super) fn wrong(&self, source: rusqlite::Error) -> JournalError {
-        JournalError::Database { file: self.file.clone(), source }
+    pub(super) fn wrong(&self, reason: rusqlite::Error) -> JournalError {
+        JournalError::Database { file: self.file.clone(), reason }
     }
 }
 

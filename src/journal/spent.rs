@@ -27,7 +27,7 @@ impl Transaction<'_> {
     /// # Errors
     /// [`JournalError::Database`].
     pub fn spend(&mut self, day: &str, bytes: u64, most: u64) -> Result<bool, JournalError> {
-        spend(&self.inner, day, bytes, most).map_err(|source| self.wrong(source))
+        spend(&self.inner, day, bytes, most).map_err(|reason| self.wrong(reason))
     }
 }
 
@@ -43,7 +43,7 @@ impl Outbox {
             transaction.commit()?;
             Ok(granted)
         };
-        work(&mut self.db).map_err(|source| self.wrong(source))
+        work(&mut self.db).map_err(|reason| self.wrong(reason))
     }
 }
 

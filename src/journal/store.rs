@@ -100,7 +100,7 @@ CREATE TABLE known (key BLOB NOT NULL, frame INTEGER NOT NULL, PRIMARY KEY (key,
 /// Opens the journal, making its tables if it is new or of an older format; returns its epoch too.
 pub(super) fn create(file: &Path) -> Result<(Connection, String), JournalError> {
     let mut db = open(file)?;
-    let wrong = |source| JournalError::Database { file: file.to_owned(), source };
+    let wrong = |reason| JournalError::Database { file: file.to_owned(), reason };
     let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(wrong)?;
     if !(0..=MOST_FORMATS).contains(&found) {
         return Err(JournalError::Damaged { file: file.to_owned(), text: format!("format {found}") });
@@ -132,7 +132,7 @@ fn has_room(file: &Path) -> Result<(), JournalError> {
 /// Opens a file that is not there yet, with the tables of this format.
 pub(super) fn empty(file: &Path, format: i64) -> Result<Connection, JournalError> {
     let mut db = open(file)?;
-    upgrade(&mut db, format).map_err(|source| JournalError::Database { file: file.to_owned(), source })?;
+    upgrade(&mut db, format).map_err(|reason| JournalError::Database { file: file.to_owned(), reason })?;
     Ok(db)
 }
 
@@ -168,5 +168,5 @@ pub(super) fn open(file: &Path) -> Result<Connection, JournalError> {
         db.pragma_update(None, "cache_size", -1024)?;
         Ok(db)
     };
-    prepare().map_err(|source| JournalError::Database { file: file.to_owned(), source })
+    prepare().map_err(|reason| JournalError::Database { file: file.to_owned(), reason })
 }

@@ -69,7 +69,7 @@ impl<'a> Transaction<'a> {
     /// The frames that were not known before.
     pub(super) fn commit(self) -> Result<HashMap<ContentHash, i64>, JournalError> {
         let file = self.file;
-        self.inner.commit().map_err(|source| JournalError::Database { file: file.to_owned(), source })?;
+        self.inner.commit().map_err(|reason| JournalError::Database { file: file.to_owned(), reason })?;
         Ok(self.added)
     }
 
@@ -88,7 +88,7 @@ impl<'a> Transaction<'a> {
     pub fn put_frame(&mut self, hash: &ContentHash, frame: &FrameRow) -> Result<(), JournalError> {
         let state = if frame.failed.is_some() { "failed" } else { "done" };
         let (label, confidence) = frame.verdict.unzip();
-        let known = self.frame(hash).map_err(|source| self.wrong(source))?;
+        let known = self.frame(hash).map_err(|reason| self.wrong(reason))?;
         self.inner
             .prepare_cached(
                 "INSERT OR REPLACE INTO frames
@@ -111,7 +111,7 @@ impl<'a> Transaction<'a> {
                     frame.processed_at
                 ])
             })
-            .map_err(|source| self.wrong(source))?;
+            .map_err(|reason| self.wrong(reason))?;
         if known.is_none() {
             self.added.insert(*hash, self.inner.last_insert_rowid());
         }
@@ -123,11 +123,11 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// [`JournalError::Database`].
     pub fn put_in_event(&mut self, hash: &ContentHash, event: &str) -> Result<(), JournalError> {
-        let frame = self.frame(hash).map_err(|source| self.wrong(source))?;
+        let frame = self.frame(hash).map_err(|reason| self.wrong(reason))?;
         self.inner
             .prepare_cached("UPDATE frames SET event = ?2 WHERE id = ?1")
             .and_then(|mut update| update.execute(params![frame, event]))
-            .map_err(|source| self.wrong(source))?;
+            .map_err(|reason| self.wrong(reason))?;
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// [`JournalError::Database`].
     pub fn note_file(&mut self, name: &str, stamp: &Stamp, hash: &ContentHash) -> Result<(), JournalError> {
-        let Some(frame) = self.frame(hash).map_err(|source| self.wrong(source))? else { return Ok(()) };
+        let Some(frame) = self.frame(hash).map_err(|reason| self.wrong(reason))? else { return Ok(()) };
         self.inner
             .prepare_cached(
                 "INSERT INTO files (name, size, mtime, inode, device, frame, noted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -157,7 +157,7 @@ impl<'a> Transaction<'a> {
                     self.age as i64
                 ])
             })
-            .map_err(|source| self.wrong(source))?;
+            .map_err(|reason| self.wrong(reason))?;
         Ok(())
     }
 
@@ -174,7 +174,7 @@ impl<'a> Transaction<'a> {
                 .query_map(params![camera, label, from, to], stored_event)?
                 .collect()
         };
-        query().map_err(|source| self.wrong(source))
+        query().map_err(|reason| self.wrong(reason))
     }
 
     /// The event with this id.
@@ -185,7 +185,7 @@ impl<'a> Transaction<'a> {
         self.inner
             .prepare_cached("SELECT * FROM events WHERE id = ?1")
             .and_then(|mut query| query.query_row([id], stored_event).optional())
-            .map_err(|source| self.wrong(source))
+            .map_err(|reason| self.wrong(reason))
     }
 
     /// Inserts or replaces an event.
@@ -215,7 +215,7 @@ impl<'a> Transaction<'a> {
                     event.open
                 ])
             })
-            .map_err(|source| self.wrong(source))?;
+            .map_err(|reason| self.wrong(reason))?;
         Ok(())
     }
 
@@ -236,7 +236,7 @@ impl<'a> Transaction<'a> {
             .inner
             .prepare_cached("SELECT max(0, coalesce(max(seq), 0)) FROM messages")
             .and_then(|mut query| query.query_row([], |row| row.get(0)))
-            .map_err(|source| self.wrong(source))?;
+            .map_err(|reason| self.wrong(reason))?;
         let seq = last + 1;
         let body = serde_json::to_vec(&body(self.epoch, seq as u64))?;
         self.inner
@@ -245,10 +245,10 @@ impl<'a> Transaction<'a> {
                  ON CONFLICT (id) DO NOTHING",
             )
             .and_then(|mut insert| insert.execute(params![seq, id, priority, topic, body]))
-            .map_err(|source| self.wrong(source))?;
-        self.bound().map_err(|source| self.wrong(source))?;
+            .map_err(|reason| self.wrong(reason))?;
+        self.bound().map_err(|reason| self.wrong(reason))?;
         if seq % FORGET_EVERY == 0 {
-            self.forget(seq - KEPT).map_err(|source| self.wrong(source))?;
+            self.forget(seq - KEPT).map_err(|reason| self.wrong(reason))?;
         }
         Ok(seq as u64)
     }
@@ -258,7 +258,7 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// [`JournalError::Database`].
     pub fn waiting(&self) -> Result<u64, JournalError> {
-        self.queued().map(|count| count as u64).map_err(|source| self.wrong(source))
+        self.queued().map(|count| count as u64).map_err(|reason| self.wrong(reason))
     }
 
     fn queued(&self) -> rusqlite::Result<i64> {
@@ -327,8 +327,8 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    pub(super) fn wrong(&self, source: rusqlite::Error) -> JournalError {
-        JournalError::Database { file: self.file.to_owned(), source }
+    pub(super) fn wrong(&self, reason: rusqlite::Error) -> JournalError {
+        JournalError::Database { file: self.file.to_owned(), reason }
     }
 }
 
