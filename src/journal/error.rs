@@ -102,7 +102,9 @@ fn advice(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DiskFull) => "; free some space, the frame stays and is tried again",
         Some(rusqlite::ErrorCode::ReadOnly) => "; the file system is read-only",
-        Some(rusqlite::ErrorCode::CannotOpen) => "; the directory must be writable for the daemon",
+        Some(rusqlite::ErrorCode::CannotOpen) => {
+            "; the directory must be writable for the daemon, and 48 files may have to be open at once (LimitNOFILE)"
+        }
         Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => "; the file is damaged",
         Some(rusqlite::ErrorCode::SystemIoFailure) => "; is the disk full or failing?",
         _ => "",
