@@ -53,6 +53,18 @@ fn wrong(node: &NodeProto, attribute: &str, problem: String) -> OnnxError {
     OnnxError::Attribute { node: title(node).to_owned(), attribute: attribute.to_owned(), problem }
 }
 
+/// Refuses what tract would work on for ever, until no memory is left: a `Transpose` into something that is no order of axes.
+pub(super) fn check(node: &NodeProto) -> Result<(), OnnxError> {
+    const AXES: usize = 64;
+    let order = if node.op_type == "Transpose" { node.ints("perm")?.unwrap_or_default() } else { &[] };
+    let mut axes = order.iter().take(AXES).copied().collect::<Vec<_>>();
+    axes.sort_unstable();
+    match order.len() <= AXES && axes.into_iter().eq(0..order.len() as i64) {
+        true => Ok(()),
+        false => Err(wrong(node, "perm", "is no order of axes".into())),
+    }
+}
+
 impl Attributes for NodeProto {
     fn int(&self, name: &str, default: i64) -> Result<i64, OnnxError> {
         Ok(find(self, name, AttributeType::Int)?.map_or(default, |place| self.attribute[place].i))

@@ -89,6 +89,7 @@ impl Graph {
             if node.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty()) {
                 return Err(OnnxError::Unsupported { what: format!("control flow (node `{}`)", title(node)) });
             }
+            attributes::check(node)?;
         }
         let index = Index::of(&graph)?;
         let mut graph = Self { model, graph, index };

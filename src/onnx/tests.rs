@@ -138,6 +138,31 @@ fn tensors_that_lie_about_their_size_are_refused() {
 }
 
 #[test]
+fn a_transpose_into_what_is_no_order_of_axes_is_refused_since_tract_would_work_on_it_for_ever() {
+    let transposed = |order: &[i64]| {
+        edited(|graph| {
+            let input = graph.node[0].output[0].clone();
+            let attribute = vec![attribute::ints("perm", order)];
+            let output = vec!["turned".to_owned()];
+            graph.node.push(NodeProto {
+                op_type: "Transpose".into(),
+                input: vec![input],
+                output,
+                attribute,
+                ..Default::default()
+            });
+        })
+    };
+    for order in [&[][..], &[0], &[1, 0], &[0, 3, 1, 2]] {
+        transposed(order).unwrap();
+    }
+    for order in [&[1][..], &[-1], &[0, 0], &[2, 3, 1, 2], &[0, 1, 3], &[0; 100_000]] {
+        let refused = transposed(order).unwrap_err().to_string();
+        assert!(refused.contains("`perm` is no order of axes"), "{refused}");
+    }
+}
+
+#[test]
 fn damaged_bytes_are_an_error_and_never_a_panic() {
     let bytes = proto().encode_to_vec();
     for end in 0..bytes.len() {
