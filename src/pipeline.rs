@@ -178,6 +178,7 @@ impl Pipeline {
             self.status.backlog(live, waiting);
             self.close_idle_events();
             self.settle_the_journal();
+            self.tell_of_dropped();
             self.bound_the_journal();
         }
         if let Err(error) = self.journal.settle() {

@@ -274,6 +274,8 @@ fn an_outbox_that_overflows_reports_what_it_dropped() {
     assert_eq!(report["outbox"]["dropped"], 10, "{report}");
     assert_eq!(report["outbox"]["dropped_seq"], serde_json::json!([[1, 10]]), "{report}");
     assert_eq!(report["acked_through"], KEPT + 10, "{report}");
+    let warned = |text: &serde_json::Value| text.as_str().unwrap().contains("given up since the start: 10. ");
+    assert!(report["warnings"].as_array().unwrap().iter().any(warned), "{report}");
     let seqs: BTreeSet<u64> = wait_detections(&subscriber, KEPT as usize).iter().filter_map(|it| it.seq).collect();
     assert_eq!(seqs, (11..=KEPT + 10).collect());
 }

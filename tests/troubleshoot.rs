@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const ENOUGH: usize = 11;
 
 /// Warnings of `health` by their key in the sources, with words of them on the page.
-const WARNINGS: [(&str, &str); 22] = [
+const WARNINGS: [(&str, &str); 23] = [
     ("acknowledgements", "journal ...: ..."),
     ("capture", "cannot be used ...; waiting for it"),
     ("configuration", "the configuration was not reloaded"),
@@ -24,6 +24,7 @@ const WARNINGS: [(&str, &str); 22] = [
     ("link", "broker ..."),
     ("model", "using the built-in model"),
     ("outbox", "journal ...: ..."),
+    ("outbox full", "the outbox was full"),
     ("page", "there is no status page"),
     ("pictures", "of pictures for"),
     ("pipeline", "database or disk is full"),

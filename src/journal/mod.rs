@@ -89,6 +89,7 @@ pub struct Journal {
     age: Arc<Age>,
     held: Held,
     by_content: ByContent,
+    dropped: u64,
     // Held as long as the daemon runs; the kernel lets go of it even after kill -9.
     _lock: std::fs::File,
 }
@@ -118,7 +119,18 @@ impl Journal {
         let (db, epoch, warning) = mend::open(&file)?;
         let read = || Ok((Arc::new(age::begin(&db)?), ByContent::load(&db)?));
         let (age, by_content) = read().map_err(|reason| JournalError::Database { file: file.clone(), reason })?;
-        Ok(Self { db, file, epoch, max_entries, warning, age, held: Held::default(), by_content, _lock: lock })
+        Ok(Self {
+            db,
+            file,
+            epoch,
+            max_entries,
+            warning,
+            age,
+            held: Held::default(),
+            by_content,
+            dropped: 0,
+            _lock: lock,
+        })
     }
 
     /// What happened to the journal before this one.
@@ -250,14 +262,20 @@ impl Journal {
             transaction.inner.execute_batch(INDEX).map_err(wrong)?;
         }
         let saved = self.age.save(&transaction.inner, age::EVERY).map_err(wrong)?;
-        let added = transaction.commit()?;
+        let committed = transaction.commit()?;
         self.age.saved(saved);
         self.held.written();
         match index {
             true => self.by_content.indexed(),
-            false => self.by_content.add(added),
+            false => self.by_content.add(committed.added),
         }
+        self.dropped += committed.dropped;
         Ok(result)
+    }
+
+    /// Messages that were given up since the journal was opened, since the outbox was full.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// Writes down what waits to be written with later frames: some time, and before the end.

@@ -52,6 +52,15 @@ pub struct Transaction<'a> {
     by_content: &'a ByContent,
     // Numbers of the frames that are new.
     added: HashMap<ContentHash, i64>,
+    dropped: u64,
+}
+
+/// What a transaction changed that is not looked up again.
+pub(super) struct Committed {
+    /// Numbers of frames that were not known before.
+    pub added: HashMap<ContentHash, i64>,
+    /// Messages that had to go.
+    pub dropped: u64,
 }
 
 impl<'a> Transaction<'a> {
@@ -63,14 +72,13 @@ impl<'a> Transaction<'a> {
         age: u64,
         by_content: &'a ByContent,
     ) -> Self {
-        Self { inner, file, epoch, max_entries, age, by_content, added: HashMap::new() }
+        Self { inner, file, epoch, max_entries, age, by_content, added: HashMap::new(), dropped: 0 }
     }
 
-    /// The frames that were not known before.
-    pub(super) fn commit(self) -> Result<HashMap<ContentHash, i64>, JournalError> {
+    pub(super) fn commit(self) -> Result<Committed, JournalError> {
         let file = self.file;
         self.inner.commit().map_err(|reason| JournalError::Database { file: file.to_owned(), reason })?;
-        Ok(self.added)
+        Ok(Committed { added: self.added, dropped: self.dropped })
     }
 
     /// The number of the frame with this content.
@@ -273,7 +281,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Drops what is over the bound.
-    fn bound(&self) -> rusqlite::Result<()> {
+    fn bound(&mut self) -> rusqlite::Result<()> {
         let over = self.queued()? - self.max_entries as i64;
         if over <= 0 {
             return Ok(());
@@ -290,6 +298,7 @@ impl<'a> Transaction<'a> {
             self.inner
                 .prepare_cached("UPDATE messages SET state = 'dropped', body = NULL WHERE seq = ?1")?
                 .execute([seq])?;
+            self.dropped += 1;
             if seq < 1 {
                 // It came from a damaged journal, in whose epoch nobody counts any more.
                 tracing::warn!("the outbox is full: a message saved from a damaged journal is dropped");

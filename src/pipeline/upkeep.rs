@@ -66,6 +66,18 @@ impl Pipeline {
         }
     }
 
+    /// Says when messages had to go. It stays said: nobody may have been there to hear it.
+    pub(super) fn tell_of_dropped(&self) {
+        let dropped = self.journal.dropped();
+        if dropped > 0 {
+            let text = format!(
+                "the outbox was full: messages given up since the start: {dropped}. Their frames stay on the card; mend the \
+                 link, or raise outbox.max_entries"
+            );
+            self.status.tell("outbox full", Some(text));
+        }
+    }
+
     /// Now and then: it takes one question, unless something has to go.
     pub(super) fn bound_the_journal(&mut self) {
         let frames = self.status.frames();
