@@ -9,7 +9,7 @@ use tract_onnx::pb::{NodeProto, ValueInfoProto};
 use tract_onnx::prelude::*;
 
 use crate::model::{Layout, ScoresOutput, growth};
-use crate::onnx::{Attributes, Constant, Graph, attribute, is_float, sides, title};
+use crate::onnx::{Attributes, Constant, Graph, attribute, elements, is_float, sides, title};
 
 /// A head's network, and what became of it in words.
 #[derive(Debug)]
@@ -338,7 +338,7 @@ impl Trial {
             let tensor = Tensor::from_shape(&[1, features], &vector)?;
             let results = plan.run(tvec!(tensor.into_tvalue())).context("the network can't be run")?;
             let values = results.first().context("the network has no output")?;
-            Ok(values.view().as_slice::<f32>()?.to_vec())
+            Ok(elements::<f32>(values)?.to_vec())
         };
         let rows = (0..5).map(run).collect::<Result<Vec<_>>>()?;
         ensure!(

@@ -13,6 +13,7 @@ use super::ModelError;
 use super::integer::{self, Placement};
 use super::manifest::{BackboneManifest, Layout, Pooling};
 use crate::frame::Pixels;
+use crate::onnx::elements;
 
 /// A backbone ready to run.
 pub struct Backbone {
@@ -150,7 +151,7 @@ impl Backbone {
     /// As [`Backbone::features_of_input`].
     pub fn map_of_input(&self, pixels: &Pixels) -> Result<Map, ModelError> {
         let map = self.map(self.prepare(pixels)?)?;
-        let values = map.view().as_slice::<f32>().map_err(|error| self.network(error))?;
+        let values = elements::<f32>(&map).map_err(|error| self.network(error))?;
         let (rows, columns, channels) = match (self.manifest.output.pooling, self.manifest.output.layout, map.shape()) {
             (Pooling::Flatten, Layout::Nchw, &[1, channels, rows, columns]) => (rows, columns, channels),
             (Pooling::Flatten, Layout::Nhwc, &[1, rows, columns, channels]) => (rows, columns, channels),
@@ -206,7 +207,7 @@ impl Backbone {
     /// Runs the network on a prepared tensor.
     pub(super) fn run(&self, tensor: Tensor) -> Result<Vec<f32>, ModelError> {
         let map = self.map(tensor)?;
-        let values = map.view().as_slice::<f32>().map_err(|error| self.network(error))?;
+        let values = elements::<f32>(&map).map_err(|error| self.network(error))?;
         let features = self.pool(map.shape(), values)?;
         if features.iter().any(|value| !value.is_finite()) {
             return Err(ModelError::NotFinite { what: format!("backbone {}", self.manifest.id) });

@@ -9,7 +9,7 @@ use tract_onnx::prelude::*;
 use super::ModelError;
 use super::logits::{self, Logits};
 use super::manifest::{HeadManifest, NoveltyMethod};
-use crate::onnx::Graph;
+use crate::onnx::{Graph, elements};
 
 /// A head ready to run.
 pub struct Head {
@@ -138,7 +138,7 @@ impl Head {
         let tensor = Tensor::from_shape(&[1, features.len()], features).map_err(wrong)?;
         let result = self.plan.run(tvec!(tensor.into_tvalue())).map_err(wrong)?;
         let output = |place: usize| {
-            let values = result.get(place).map(|value| value.view().as_slice::<f32>().map(<[f32]>::to_vec));
+            let values = result.get(place).map(|value| elements::<f32>(value).map(<[f32]>::to_vec));
             values.transpose().map_err(wrong).map(Option::unwrap_or_default)
         };
         let expect = |values: Vec<f32>, wanted: usize, of: &str| {

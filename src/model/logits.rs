@@ -6,7 +6,7 @@ use tract_onnx::prelude::*;
 
 use super::ModelError;
 use super::manifest::HeadManifest;
-use crate::onnx::{Graph, OnnxError};
+use crate::onnx::{Graph, OnnxError, elements};
 
 /// A head without its Softmax, to look into it.
 pub struct Logits {
@@ -43,7 +43,7 @@ impl Logits {
         let wrong = |error: TractError| ModelError::Network { what: what(), reason: format!("{error:#}") };
         let tensor = Tensor::from_shape(&[1, features.len()], features).map_err(wrong)?;
         let result = self.plan.run(tvec!(tensor.into_tvalue())).map_err(wrong)?;
-        let values = result.first().map(|value| value.view().as_slice::<f32>().map(<[f32]>::to_vec));
+        let values = result.first().map(|value| elements::<f32>(value).map(<[f32]>::to_vec));
         let values = values.transpose().map_err(wrong)?.unwrap_or_default();
         match values.len() == self.manifest.labels.len() {
             true => Ok(values),

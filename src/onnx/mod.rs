@@ -22,6 +22,7 @@ use tract_onnx::prelude::Framework;
 
 pub use attributes::{Attributes, attribute};
 pub use error::OnnxError;
+pub(crate) use values::elements;
 pub use values::{Constant, Data, is_float, sides};
 
 /// Largest file that is read, in bytes.

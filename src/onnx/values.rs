@@ -3,6 +3,7 @@
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{TensorProto, ValueInfoProto, type_proto};
+use tract_onnx::prelude::{Datum, Tensor, TractResult};
 
 use super::OnnxError;
 
@@ -228,4 +229,12 @@ pub fn is_float(info: &ValueInfoProto) -> bool {
 
 fn wrong(tensor: &TensorProto, problem: String) -> OnnxError {
     OnnxError::Tensor { name: tensor.name.clone(), problem }
+}
+
+/// The values of one of tract's tensors. Its own view makes a slice of the address of an empty one, which may be none.
+pub(crate) fn elements<D: Datum>(tensor: &Tensor) -> TractResult<&[D]> {
+    match tensor.len() {
+        0 => Ok(&[]),
+        _ => tensor.view().as_slice::<D>(),
+    }
 }

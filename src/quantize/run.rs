@@ -7,7 +7,7 @@ use tract_onnx::prelude::*;
 use super::QuantizeError;
 use crate::frame::Pixels;
 use crate::model::{Input, Layout, normalise};
-use crate::onnx::Graph;
+use crate::onnx::{Graph, elements};
 
 /// A network of which several tensors can be seen.
 pub struct Runner {
@@ -52,8 +52,7 @@ impl Runner {
         let tensor = Tensor::from_shape(&shape(&self.input), &normalise(picture, &self.input)).map_err(wrong)?;
         let results = self.plan.run(tvec!(tensor.into_tvalue())).map_err(wrong)?;
         for (number, result) in results.iter().enumerate() {
-            let view = result.view();
-            look(number, Seen { shape: result.shape(), values: view.as_slice::<f32>().map_err(wrong)? });
+            look(number, Seen { shape: result.shape(), values: elements(result).map_err(wrong)? });
         }
         Ok(())
     }

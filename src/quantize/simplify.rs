@@ -11,7 +11,7 @@ use super::fold::{fold_affine, fold_padding};
 use super::parts::Weighted;
 use super::{QuantizeError, run};
 use crate::model::{BackboneManifest, Layout, Pooling};
-use crate::onnx::{Attributes, Constant, Data, Graph, OnnxError};
+use crate::onnx::{Attributes, Constant, Data, Graph, OnnxError, elements};
 
 /// Largest constant that is computed beforehand, in elements.
 const MAX_FOLDED: usize = 64 << 20;
@@ -196,13 +196,12 @@ fn to_constant(value: &TValue) -> Option<Constant> {
     if value.len() > MAX_FOLDED {
         return None;
     }
-    let view = value.view();
     let data = match value.datum_type() {
-        DatumType::F32 => Data::F32(view.as_slice::<f32>().ok()?.to_vec()),
-        DatumType::I32 => Data::I32(view.as_slice::<i32>().ok()?.to_vec()),
-        DatumType::I64 => Data::I64(view.as_slice::<i64>().ok()?.to_vec()),
-        DatumType::I8 => Data::I8(view.as_slice::<i8>().ok()?.to_vec()),
-        DatumType::U8 => Data::U8(view.as_slice::<u8>().ok()?.to_vec()),
+        DatumType::F32 => Data::F32(elements::<f32>(value).ok()?.to_vec()),
+        DatumType::I32 => Data::I32(elements::<i32>(value).ok()?.to_vec()),
+        DatumType::I64 => Data::I64(elements::<i64>(value).ok()?.to_vec()),
+        DatumType::I8 => Data::I8(elements::<i8>(value).ok()?.to_vec()),
+        DatumType::U8 => Data::U8(elements::<u8>(value).ok()?.to_vec()),
         _ => return None,
     };
     Some(Constant { shape: value.shape().to_vec(), data })

@@ -11,6 +11,7 @@ use kernels::Isa;
 use tract_onnx::tract_core::internal::*;
 
 use super::operator::{self, Operator};
+use crate::onnx::elements;
 
 /// Largest tensor between operators, in bytes: no network of pictures up to 1024 x 1024 comes near, a wrong one could ask for
 /// more memory than there is.
@@ -110,7 +111,6 @@ impl Region {
         let mut levels: Vec<Vec<u8>> = Vec::with_capacity(self.steps.len());
         let mut results: Vec<Option<TValue>> = vec![None; self.outputs.len()];
         let mut times = self.times.lock().ok().filter(|times| times.is_some());
-        let views: TVec<_> = inputs.iter().map(|input| input.view()).collect();
         for (place, step) in self.steps.iter().enumerate() {
             let start = Instant::now();
             let (shape, operand_shapes) = (&shapes[place], operands(step, &input_shapes, &shapes));
@@ -119,13 +119,13 @@ impl Region {
             let mut leaving = None;
             if let (Operator::Quantize(to), Some(Source::Input(input))) = (&step.operator, step.sources.first()) {
                 result = buffer(&mut free, length);
-                operator::quantize(*to, views[*input].as_slice::<f32>()?, &operand_shapes[0], &mut result[..length]);
+                operator::quantize(*to, elements(&inputs[*input])?, &operand_shapes[0], &mut result[..length]);
             } else {
                 let operands: TVec<&[u8]> = step
                     .sources
                     .iter()
                     .map(|source| match *source {
-                        Source::Input(input) => views[input].as_slice::<u8>(),
+                        Source::Input(input) => elements(&inputs[input]),
                         Source::Step(step) => Ok(&levels[step][..shapes[step].iter().product()]),
                     })
                     .collect::<TractResult<_>>()?;
