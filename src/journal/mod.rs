@@ -273,7 +273,7 @@ impl Journal {
         Ok(result)
     }
 
-    /// Messages that were given up since the journal was opened, since the outbox was full.
+    /// Messages that had to go since the journal was opened, as the pipeline queued others into a full outbox.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
